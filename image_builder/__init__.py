@@ -1,0 +1,1 @@
+"""Build Debian and Ubuntu images from series files of hooks."""

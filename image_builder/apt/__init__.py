@@ -1,0 +1,1 @@
+"""The package archive as a build sees it: which suites, frozen how, and which packages apt would choose from them."""

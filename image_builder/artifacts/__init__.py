@@ -1,0 +1,1 @@
+"""What a build hands over: artefacts, checksums, manifests."""

@@ -1,0 +1,1 @@
+"""Images started in QEMU, to look at or to be checked."""

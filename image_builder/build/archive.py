@@ -1,0 +1,164 @@
+"""The archive as this build sees it: its sources, the lock that pins them, the packages fetched beforehand."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from image_builder.apt.download import Blobs
+from image_builder.apt.fetch import prefetch
+from image_builder.apt.freeze import FrozenSuite, freeze, thaw
+from image_builder.apt.freeze import blobs as cached_indices
+from image_builder.apt.lists import list_name, lists_folder
+from image_builder.apt.solution import Package, Solution
+from image_builder.apt.solve import Context, in_root
+from image_builder.apt.sources import DEBIAN_KEYRING, Source, debian, parse
+from image_builder.config import BuildConfig
+from image_builder.errors import ConfigError
+from image_builder.layers import Store
+from image_builder.live_build.steps import Work
+from image_builder.live_build.tool_root import ToolRoot
+from image_builder.lock import Lock
+
+log = logging.getLogger(__name__)
+LOCK_NAME = "image-builder.lock"
+
+
+def sources(config: BuildConfig, project_dir: Path, keyring: Path) -> list[Source]:
+    """Every suite the build takes packages from: Debian's, and those of the project's config/archives."""
+    found = debian(
+        config.suite,
+        config.architecture,
+        components=config.archive_areas,
+        uri=config.mirror,
+        security_uri=config.security_mirror,
+        keyring=keyring,
+    )
+    wanted = {config.suite}
+    wanted |= {f"{config.suite}-updates"} if config.updates else set()
+    wanted |= {f"{config.suite}-security"} if config.security else set()
+    found = [source for source in found if source.suite in wanted]
+    if config.proposed:
+        found.append(Source(config.mirror.rstrip("/"), f"{config.suite}-proposed-updates", config.archive_areas,
+                            (config.architecture,), (keyring,)))  # fmt: skip
+    folder = project_dir / "config/archives"
+    keys = sorted(p for p in folder.glob("*") if p.name.endswith((".key", ".key.chroot")))
+    for path in sorted(folder.glob("*")):
+        if path.name.endswith((".list", ".list.chroot")):
+            text = path.read_text().replace("@DISTRIBUTION@", config.suite)
+            found += parse(text, where=path, architecture=config.architecture, keyrings=(*keys, keyring))
+    return found
+
+
+class Archive:
+    """What the pipeline knows of the archive. Nothing is fetched before it is needed."""
+
+    def __init__(self, store: Store, config: BuildConfig, project_dir: Path, tools: ToolRoot) -> None:
+        self._store, self._config, self._tools = store, config, tools
+        # Bytes from the lock's suites are checked with Debian's keys as the tool root has them.
+        self.keyring = config.keyring or tools.path / str(DEBIAN_KEYRING).lstrip("/")
+        self.sources = sources(config, project_dir, self.keyring)
+        self.cache = store.root / "archive"
+        self.blobs: Blobs = cached_indices(self.cache)
+        self.project_dir = project_dir
+        self._lock_of_frozen = threading.Lock()
+        self.lock: Lock | None = None
+
+    # -- the lock
+
+    def pinned(self, path: Path, *, update: bool) -> tuple[Lock, bool]:
+        """The lock of the project, or a new one: (lock, was it made now). A new one is not written yet.
+
+        Raises ConfigError for a lock that does not pin all the build needs.
+        """
+        lock = None if update else Lock.read(path)
+        if lock is not None:
+            asked = [(s.uri, s.suite, s.components, s.architectures) for s in self.sources]
+            if missing := lock.missing(asked):
+                raise ConfigError("\n".join(missing), where=path, hint="make a new lock with --update")
+            self.lock = lock
+            return lock, False
+        now = datetime.now(UTC)
+        pins = freeze(
+            self.sources,
+            keyring=self.keyring,
+            cache=self.cache,
+            now=now,
+            allow_expired=not self._config.check_valid_until,
+        )
+        tools = {"live-build": self._tools.live_build, "tool-root": self._tools.digest}
+        self.lock = Lock(created=now, archives=tuple(pins), tools=tools)
+        return self.lock, True
+
+    # -- what steps need of it
+
+    @property
+    def release_files(self) -> dict[str, str]:
+        """Name in /var/lib/apt/lists -> SHA-256, of every pinned InRelease."""
+        assert self.lock is not None
+        wanted = {(s.uri, s.suite) for s in self.sources}
+        return {list_name(p.from_): p.inrelease_sha256 for p in self.lock.archives if (p.uri, p.suite) in wanted}
+
+    @cached_property
+    def _frozen(self) -> list[FrozenSuite]:
+        assert self.lock is not None
+        return thaw(self.lock.archives, self.sources, keyring=self.keyring, cache=self.cache)
+
+    @cached_property
+    def lists(self) -> Path:
+        """apt's lists as they were frozen, unpacked."""
+        return lists_folder(self._frozen, cache=self.cache)
+
+    def context(self) -> Context:
+        """What apt is asked with; only when no earlier build was told the answer."""
+        with self._lock_of_frozen:
+            lists = self.lists
+        apt = self.project_dir / "config"
+        preferences = {
+            path.name.removesuffix(".chroot"): path.read_text()
+            for folder, pattern in (
+                (apt / "archives", "*.pref*"),
+                (apt / "apt", "*.pref"),
+                (apt / "apt", "preferences"),
+            )
+            for path in sorted(folder.glob(pattern))
+            if not path.name.endswith(".binary")
+        }
+        return Context(
+            run_in_root=in_root(self._tools.path),
+            sources=tuple(self.sources),
+            lists=lists,
+            cache=self.cache,
+            architecture=self._config.architecture,
+            preferences=preferences,
+        )
+
+
+class Packages:
+    """Fetches packages ahead of the steps that install them; a step waits only for its own."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="fetch")  # one after the other: the first step's first
+        self._coming: dict[str, Future[int]] = {}
+        self._lock = threading.Lock()
+
+    def want(self, solution: Solution) -> Future[int]:
+        """Begin to fetch what a solution adds, after all that was wanted before."""
+        with self._lock:
+            if solution.digest not in self._coming:
+                packages: tuple[Package, ...] = solution.packages
+                self._coming[solution.digest] = self._pool.submit(prefetch, packages, self._blobs)
+            return self._coming[solution.digest]
+
+    def ready(self, work: Work) -> None:
+        """Wait until what a step installs is there. Raises what went wrong while it was fetched."""
+        if isinstance(work.solution, Solution):
+            self.want(work.solution).result()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)

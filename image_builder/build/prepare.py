@@ -1,0 +1,176 @@
+"""From the user's request to a plan: targets, tool root, lock, live-build's configuration, the tree of layers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from image_builder.build.archive import LOCK_NAME, Archive
+from image_builder.build.progress import Progress
+from image_builder.build.solver import StoredSolver
+from image_builder.config import BuildConfig
+from image_builder.errors import ConfigError
+from image_builder.layers import Store
+from image_builder.live_build import configuration, hooks, stages, tool_root
+from image_builder.live_build.steps import Recipe
+from image_builder.lock import Lock
+from image_builder.plan.explain import Decision, decide
+from image_builder.plan.tree import Node, grow
+from image_builder.series.resolve import Target, list_targets, resolve, split_targets, target_order_warnings
+
+BOOTSTRAP = (
+    "mmdebstrap",
+    "--mode=root",
+    "--variant=minbase",
+    "--skip=check/empty,update",  # the archive layer has brought lists and packages
+    "--dpkgopt=force-unsafe-io",  # the layer is synced once, as a whole
+    "--aptopt=Acquire::Languages none",
+    "--aptopt=Acquire::Retries 5",
+    "--aptopt=Acquire::Check-Valid-Until false",  # judged when the lock was made
+    # without it, usrmerge and with it all of perl are installed, which debootstrap does not do
+    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is decided before the first step. decisions: lower layers before higher ones."""
+
+    config: BuildConfig
+    project_dir: Path
+    targets: tuple[Target, ...]
+    provides: Mapping[str, tuple[str, ...]]  # target -> names its artefacts must have
+    left_out: Mapping[str, tuple[str, ...]]  # target -> hooks that are not for this architecture
+    archive: Archive
+    tools: tool_root.ToolRoot
+    lock: Lock
+    lock_is_new: bool
+    lock_path: Path
+    epoch: int
+    roots: list[Node]
+    decisions: list[Decision]
+    warnings: tuple[str, ...]
+
+
+def hooks_folder(config: BuildConfig, project_dir: Path) -> Path:
+    """The hooks.d to use: the configured one, the project's, or the one shipped with this program."""
+    if config.hooks is not None:
+        found = project_dir / config.hooks
+        if not found.is_dir():
+            raise ConfigError("is no folder", where=found, hint="hooks in image-builder.yaml names the hooks.d to use")
+        return found.resolve()
+    shipped = (
+        Path(__file__).resolve().parents[2] / "hooks.d",
+        Path(sysconfig.get_path("data")) / "share/image-builder/hooks.d",
+    )
+    for folder in (project_dir / "hooks.d", *shipped):
+        if folder.is_dir():
+            return folder.resolve()
+    raise ConfigError("there is no hooks.d", where=project_dir, hint="give one by `hooks:` in image-builder.yaml")
+
+
+def chosen(hooks_d: Path, config: BuildConfig) -> tuple[Target, ...]:
+    """The targets to build. A series file of nothing but `depends` lines stands for those it names.
+
+    Raises ConfigError (all problems at once) for unknown targets and bad series files.
+    """
+    named = split_targets(list(config.targets)) or ["all"]
+    if named == ["all"] and not any(t.name == "all" for t in list_targets(hooks_d)):
+        named = [t.name for t in list_targets(hooks_d)]
+    names: dict[str, None] = {}
+    for target in resolve(str(hooks_d), named, format=config.hook_format).targets:
+        own = [entry for entry in target.hooks if entry.series == target.series]
+        is_group = bool(target.depends) and not own and not target.provides
+        names |= dict.fromkeys(target.depends if is_group else (target.name,))
+    return resolve(str(hooks_d), list(names), format=config.hook_format).targets
+
+
+def prepare(
+    config: BuildConfig,
+    project_dir: Path,
+    store: Store,
+    progress: Progress,
+    *,
+    update: bool = False,
+    lock_path: Path | None = None,
+) -> Plan:
+    """Decide everything. Makes the tool root and a lock where there is none; builds nothing else."""
+    hooks_d = hooks_folder(config, project_dir)
+    targets = chosen(hooks_d, config)
+    warnings = [warning for target in targets for warning in target_order_warnings(target)]
+    tools = _tools(store, config, progress)
+    archive = Archive(store, config, project_dir, tools)
+    lock_path = lock_path or project_dir / LOCK_NAME
+    lock, is_new = archive.pinned(lock_path, update=update)
+    epoch = config.source_date_epoch if config.source_date_epoch is not None else int(lock.newest_date().timestamp())
+    recipe = _recipe(config, project_dir, hooks_d, store, tools, archive, epoch, targets)
+    roots = grow({target.name: recipe.chain(target) for target in targets})
+
+    def before(path: str) -> Mapping[str, str] | None:
+        found = store.recall("inputs", hashlib.sha256(path.encode()).hexdigest())
+        return None if found is None else {str(k): str(v) for k, v in found.items()}
+
+    decisions = decide(roots, lambda key: store.get(key) is not None, before)
+    provides = {
+        t.name: tuple(p.replace("$PROJECT", config.project).replace("${PROJECT}", config.project) for p in t.provides)
+        for t in targets
+    }
+    left_out = {t.name: recipe.left_out(t) for t in targets}
+    return Plan(
+        config, project_dir, targets, provides, left_out, archive, tools, lock, is_new, lock_path, epoch, roots,
+        decisions, tuple(warnings),
+    )  # fmt: skip
+
+
+def _tools(store: Store, config: BuildConfig, progress: Progress) -> tool_root.ToolRoot:
+    found = tool_root.stored(store, config)
+    if found is None:
+        progress.say("making the tool root: once, about half a minute")
+        found = tool_root.make(store, config, log=store.root / "tool-root.log")
+        progress.say(f"tool root made, live-build {found.live_build}")
+    return found
+
+
+def _recipe(
+    config: BuildConfig,
+    project_dir: Path,
+    hooks_d: Path,
+    store: Store,
+    tools: tool_root.ToolRoot,
+    archive: Archive,
+    epoch: int,
+    targets: Sequence[Target],
+) -> Recipe:
+    by_hand = configuration.written_by_hand(project_dir)
+    configuration.agrees(config, by_hand)
+    kinds = sorted({t.directives.get("binary", "none") for t in targets} - {"none"})
+    own_archives = any((project_dir / "config/archives").glob("*.list*"))
+    pinned = dict(sorted(archive.release_files.items()))
+    preferences = [str(p) + p.read_text() for p in sorted((project_dir / "config").glob("a*/*pref*")) if p.is_file()]
+    solver = StoredSolver(
+        store, config,
+        [json.dumps(pinned), *(s.line() for s in archive.sources), *preferences, tools.digest],
+        archive.context,
+        upgrade=own_archives,
+    )  # fmt: skip
+    return Recipe(
+        config=config,
+        project_dir=project_dir,
+        hooks_d=hooks_d,
+        tools=tools,
+        lists=pinned,
+        lock_digest=hashlib.sha256(json.dumps(pinned).encode()).hexdigest(),
+        epoch=epoch,
+        plain=configuration.configure(store, tools, config, "none", by_hand),
+        images={kind: configuration.configure(store, tools, config, kind, by_hand) for kind in kinds},
+        chroot_calls=stages.place(stages.parse(tools.script("chroot")), stages.CHROOT_PLACES, script="lb chroot"),
+        binary_calls=stages.place(stages.parse(tools.script("binary")), stages.BINARY_PLACES, script="lb binary"),
+        solver=solver,
+        bootstrap=(*BOOTSTRAP, f"--architectures={config.architecture}", config.suite, "/build/chroot", "-"),
+        apt_sources="\n".join(f"deb {s.uri} {s.suite} {' '.join(s.components)}" for s in archive.sources),
+        whole_tree=hooks.is_foreign(hooks_d),
+    )

@@ -1,0 +1,89 @@
+"""The build record: one JSON file per build, with a published schema (record.schema.json beside this module)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from image_builder.lock import Lock
+
+RECORD_NAME = "build-record.json"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArtefactRecord(_Model):
+    """One published file."""
+
+    file: str = Field(description="name in the build's folder")
+    size_bytes: int
+    sha256: str = Field(description="hex; empty for a folder")
+
+
+class TargetRecord(_Model):
+    """What became of one image target."""
+
+    name: str
+    status: Literal["done", "failed", "stopped"]
+    artefacts: tuple[ArtefactRecord, ...] = ()
+    layers: tuple[str, ...] = Field(description="keys of its layers, lowest first")
+    manifest: str = Field(default="", description="package manifest in the build's folder")
+    files: str = Field(default="", description="file list in the build's folder")
+    seconds: float = Field(description="of the steps done for it in this build, shared ones included")
+    error: str = ""
+
+
+class LayerRecord(_Model):
+    """One layer of the plan: what it is, what was decided, and why."""
+
+    key: str
+    name: str
+    kind: str
+    below: str | None
+    targets: tuple[str, ...]
+    action: Literal["built", "reused", "skipped", "failed", "blocked", "stopped"]
+    reason: str
+    seconds: float = 0.0
+    size_bytes: int = 0
+    source_date_epoch: int | None = None
+    log: str = ""
+
+
+class BuildRecord(_Model):
+    """Everything a later reader needs to know of one build."""
+
+    version: Literal[1] = 1
+    started: str = Field(description="UTC, ISO 8601")
+    seconds: float
+    status: Literal["done", "failed", "stopped"]
+    asked: dict[str, Any] = Field(description="the configuration, with every default")
+    lock: Lock
+    source_date_epoch: int
+    tools: dict[str, str]
+    targets: tuple[TargetRecord, ...]
+    layers: tuple[LayerRecord, ...]
+    warnings: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> BuildRecord | None:
+        """The record of a build's folder; None where there is none that can be read."""
+        try:
+            return cls.model_validate_json((folder / RECORD_NAME).read_text())
+        except (OSError, ValueError):
+            return None
+
+
+def schema() -> dict[str, Any]:
+    """The published JSON Schema."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **BuildRecord.model_json_schema(by_alias=True, mode="serialization"),
+    }

@@ -1,0 +1,92 @@
+"""How much memory may be used at once, and whether the machine is already short of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from image_builder.errors import SurroundingsError
+from image_builder.plan.tree import Node
+
+MIB = 1024 * 1024
+# What a step of a kind needs when no earlier build has measured it. mksquashfs and xz set the largest.
+DEFAULT_MEMORY_MIB = {"base": 400, "packages": 500, "finish": 600, "image": 1500, "binary": 1500, "pack": 400}
+SHARE = 0.8  # of MemAvailable, so that the page cache and everybody else keep some
+PRESSURE_PERCENT = 20.0  # of the last ten seconds in which some task waited for memory
+MIN_FREE_DISK = 512 * MIB
+
+
+def memory_available(meminfo: str) -> int:
+    """MemAvailable in bytes from the text of /proc/meminfo; 0 when it does not say."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def memory_pressure(psi: str) -> float:
+    """The avg10 of the "some" line of /proc/pressure/memory, in percent; 0 without one."""
+    for line in psi.splitlines():
+        if line.startswith("some"):
+            fields = dict(word.split("=") for word in line.split()[1:])
+            return float(fields.get("avg10", 0))
+    return 0.0
+
+
+def cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:  # kernels without pressure stall information
+        return ""
+
+
+class Budget:
+    """Memory reserved for running steps, taken from what was available at the start."""
+
+    def __init__(self, measured: Callable[[Node], int | None], *, total: int | None = None) -> None:
+        """measured: peak bytes a step used last time. total: bytes to share out; None asks the kernel."""
+        self._measured = measured
+        self._total = int(memory_available(_read("/proc/meminfo")) * SHARE) if total is None else total
+        self._taken: dict[Node, int] = {}
+        self._lock = threading.Lock()
+
+    def need(self, node: Node) -> int:
+        return self._measured(node) or DEFAULT_MEMORY_MIB.get(node.spec.kind, 400) * MIB
+
+    def take(self, node: Node, *, alone: bool) -> bool:
+        """Reserve what a step needs. alone: nothing else runs, so it may start whatever it needs."""
+        need = self.need(node)
+        with self._lock:
+            if not alone and sum(self._taken.values()) + need > self._total:
+                return False
+            if not alone and memory_pressure(_read("/proc/pressure/memory")) > PRESSURE_PERCENT:
+                return False
+            self._taken[node] = need
+        return True
+
+    def give_back(self, node: Node) -> None:
+        with self._lock:
+            self._taken.pop(node, None)
+
+    def share_mib(self, jobs: int) -> int:
+        """What one of several compressors running at once may use, in MiB."""
+        return max(256, self._total // MIB // max(jobs, 1))
+
+
+def check_disk(folder: Path, *, need: int = MIN_FREE_DISK) -> None:
+    """Raise SurroundingsError when a folder's file system has less than `need` bytes left."""
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise SurroundingsError(
+            f"no space: {free // MIB} MiB left, a step needs {need // MIB}",
+            where=folder,
+            hint="image-builder store prune --max-size 20G, or another --store",
+        )

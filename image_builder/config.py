@@ -1,0 +1,215 @@
+"""What the user asked for: one YAML file, overridden by the environment, then by options.
+
+What a build finds out is kept elsewhere; a BuildConfig never changes after it was made.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from image_builder.errors import ConfigError
+
+CONFIG_NAME = "image-builder.yaml"
+DEBIAN_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386", "ppc64le": "ppc64el"}
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
+
+
+def native_architecture() -> str:
+    """Debian's name for this machine's architecture, "amd64"."""
+    machine = platform.machine()
+    return DEBIAN_MACHINES.get(machine, machine)
+
+
+class BuildConfig(BaseModel):
+    """What the user asked for, set once at the start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")  # an unknown key is the user's typing error
+
+    project: str = "debian"  # PROJECT; artefacts are livecd.PROJECT.*
+    subproject: str = ""
+    suite: str = "trixie"
+    architecture: str = Field(default_factory=native_architecture)  # Debian's name for it: "amd64", not "x86_64"
+    subarch: str = ""
+    targets: tuple[str, ...] = ()  # empty: all
+    image_format: str = ""  # IMAGEFORMAT; "none" builds the chroot only
+
+    mirror: str = "http://deb.debian.org/debian"
+    security_mirror: str = "http://deb.debian.org/debian-security"
+    archive_areas: tuple[str, ...] = ("main",)
+    updates: bool = True
+    security: bool = True
+    proposed: bool = False  # PROPOSED: also take packages from SUITE-proposed-updates
+    keyring: Path | None = None  # keys the archive is signed with; None: Debian's
+    check_valid_until: bool = True  # refuse a Release file that is past its Valid-Until
+
+    packages: tuple[str, ...] = ()  # installed in every image, beside config/package-lists
+    recommends: bool = False
+    base: Literal["mmdebstrap", "debootstrap"] = "mmdebstrap"
+    hostname: str = "debian"
+    bootappend_live: str = "boot=live components console=tty0 console=ttyS0,115200n8"
+    live_build: tuple[str, ...] = ()  # further options for `lb config`, word by word
+    environment: Mapping[str, str] = Field(default_factory=dict)  # what hooks see besides the fixed names
+
+    hooks: Path | None = None  # hooks.d; None: the one in the project folder, else the shipped one
+    hook_format: Literal["current", "2019"] = "current"
+    tool_suite: str = "trixie"  # what the tool root is made of
+
+    source_date_epoch: int | None = None  # seconds; None: the newest Date in the lock
+    store: Path = Path("/var/lib/image-builder")
+    output: Path = Path("builds")  # relative to the project folder
+    jobs: int | None = Field(default=None, ge=1)  # None: the number of cores
+    timeout_s: float = Field(default=3600, gt=0)  # per step
+    keep_going: bool = True
+
+    @field_validator("suite", "project", "architecture", "tool_suite", "hostname")
+    @classmethod
+    def _is_a_word(cls, value: str) -> str:
+        if not WORD.fullmatch(value):
+            raise ValueError(f"{value!r} is not a name: letters, digits and + . ~ _ - only")
+        return value
+
+    @field_validator("packages", "targets", "archive_areas", "live_build", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("environment")
+    @classmethod
+    def _environment_names(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for name, text in value.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise ValueError(f"{name!r} cannot be the name of an environment variable")
+            if "\n" in text or "\0" in text:
+                raise ValueError(f"the value of {name} holds a line break or a NUL")
+        return value
+
+
+# The names livecd-rootfs and launchpad-buildd set, and what each one means here.
+ENVIRONMENT = {
+    "PROJECT": "project",
+    "SUBPROJECT": "subproject",
+    "SUITE": "suite",
+    "ARCH": "architecture",
+    "SUBARCH": "subarch",
+    "IMAGE_TARGETS": "targets",
+    "IMAGEFORMAT": "image_format",
+    "PROPOSED": "proposed",
+    "SOURCE_DATE_EPOCH": "source_date_epoch",
+    "IMAGE_BUILDER_STORE": "store",
+    "IMAGE_BUILDER_OUTPUT": "output",
+    "IMAGE_BUILDER_JOBS": "jobs",
+}
+# Set by the same CI, not done yet: to ignore one silently would give another image than was asked for.
+NOT_YET = {
+    "REPO_SNAPSHOT_STAMP": "the snapshot proxy",
+    "SNAPSHOT_SERVICE_TIMESTAMP": "the snapshot proxy",
+    "EXTRA_PPAS": "Ubuntu's archives",
+    "EXTRA_SNAPS": "the snap client",
+    "COHORT_KEY": "the snap client",
+}
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the environment overrides, as keys of BuildConfig. Raises ConfigError for what cannot be honoured yet."""
+    for name, needs in NOT_YET.items():
+        if environ.get(name):
+            raise ConfigError(
+                f"needs {needs}, which this version does not have",
+                where=f"environment {name}",
+                hint=f"unset {name}; an image that silently ignores it would not be the one asked for",
+            )
+    values: dict[str, Any] = {}
+    for name, key in ENVIRONMENT.items():
+        text = environ.get(name, "")
+        if not text.strip():
+            continue
+        if key == "targets":
+            values[key] = tuple(re.split(r"[\s,;]+", text.strip(" \t\n,;")))
+        elif key == "proposed":  # livecd-rootfs: any text means yes
+            values[key] = text.strip().lower() not in {"0", "no", "false"}
+        else:
+            values[key] = text
+    return values
+
+
+def load(
+    project_dir: Path,
+    *,
+    file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    options: Mapping[str, Any] = {},
+) -> BuildConfig:
+    """Read the project's configuration. Raises ConfigError listing everything that is wrong, with line numbers.
+
+    file: the YAML file; None takes image-builder.yaml of the project folder, if there is one.
+    options: keys of BuildConfig from the command line; None or () means "not given".
+    """
+    path = file if file is not None else project_dir / CONFIG_NAME
+    values: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    if file is not None or path.exists():
+        values, lines = _read_yaml(path)
+    origin = {key: f"{path}:{lines.get(key, 1)}" for key in values}
+    names = {key: name for name, key in ENVIRONMENT.items()}
+    overrides = from_environment(environ)
+    origin |= {key: f"environment {names[key]}" for key in overrides}
+    given = {key: value for key, value in options.items() if value not in (None, ())}
+    origin |= {key: f"option --{key.replace('_', '-')}" for key in given}
+    values |= overrides | given
+    try:
+        return BuildConfig.model_validate(values)
+    except ValidationError as e:
+        raise _explain(e, origin, path) from e
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The file's top mapping, and the line of each of its keys."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"cannot be read: {e}", where=path) from e
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as e:
+        raise ConfigError(f"is not YAML: {e}", where=path) from e
+    except RecursionError as e:
+        raise ConfigError("is nested too deeply", where=path) from e
+    if node is None:
+        return {}, {}
+    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
+        raise ConfigError("holds no mapping", where=path, hint="write lines of the form `suite: trixie`")
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        if key.value in lines:
+            raise ConfigError(f"{key.value!r} stands twice", where=f"{path}:{key.start_mark.line + 1}")
+        lines[key.value] = key.start_mark.line + 1
+    return {str(k): v for k, v in values.items()}, lines
+
+
+def _explain(error: ValidationError, origin: Mapping[str, str], path: Path) -> ConfigError:
+    """All that pydantic found, one line each, in the user's words."""
+    found = []
+    for item in error.errors():
+        key = str(item["loc"][0]) if item["loc"] else ""
+        where = origin.get(key, str(path))
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, BuildConfig.model_fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see docs/configuration.md for the keys"
+            found.append(f"{where}: unknown key {key!r}; {hint}")
+        else:
+            inner = ".".join(str(part) for part in item["loc"])
+            message = item["msg"].removeprefix("Value error, ")
+            found.append(f"{where}: {inner}: {message} (got {item['input']!r})")
+    first, *rest = found
+    where, _, what = first.partition(": ")
+    return ConfigError("\n".join([what, *rest]), where=where)

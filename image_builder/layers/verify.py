@@ -1,0 +1,55 @@
+"""Compares what the store keeps with what was put in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from image_builder.layers.digest import digest, keep
+from image_builder.layers.layer import SHORT, Layer, read
+from image_builder.layers.listing import differences
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in the store that is not as it was put in. path: the layer's directory, or the download."""
+
+    key: str
+    path: Path
+    what: str
+
+
+def problems(store: Path, deep: bool) -> Iterator[Problem]:
+    """Look at every layer by its listing (path, type, mode, owner, size, time, link target), at downloads by name.
+
+    deep: at every byte too. A layer whose digest the build had no time for gets it now.
+    """
+    for place in sorted((store / "layers").iterdir()):
+        layer, what = read(place)
+        if layer is None:
+            yield Problem(place.name, place, what)
+        else:
+            yield from (Problem(layer.key, place, line) for line in _layer_problems(layer, deep))
+    for path in sorted((store / "blobs").glob("*/*")):
+        if deep:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != path.name:
+                yield Problem(path.name, path, f"SHA-256 is {found}")
+
+
+def _layer_problems(layer: Layer, deep: bool) -> list[str]:
+    try:
+        before = (layer.directory / "listing").read_text(errors="surrogateescape")
+    except OSError as e:
+        return [f"listing: {e.strerror}"]
+    found = differences(before, layer.diff)
+    if not found and deep:
+        known = layer.digest
+        if known is None:
+            keep(layer)
+        elif (now := digest(layer.diff)) != known:
+            found = [f"content differs: digest was {known[:SHORT]}…, is {now[:SHORT]}…"]
+    return found

@@ -1,0 +1,39 @@
+"""What a hook says of itself in the comments at its top. Pure.
+
+# inputs: ovf/*.tmpl lib/disk.sh      files below hooks.d it reads; "all" for the whole tree
+# packages: linux-image-cloud-amd64   packages it installs; none after the colon: it uses no archive
+# architectures: amd64 arm64          where it does something; elsewhere it is not run
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+HEADER_BYTES = 8192
+
+
+class Header(NamedTuple):
+    """inputs, packages and architectures are None where the hook does not say."""
+
+    inputs: tuple[str, ...] | None
+    packages: tuple[str, ...] | None
+    architectures: tuple[str, ...] | None
+
+
+def parse(text: str) -> Header:
+    """Read the comment lines a script begins with; several lines of one kind add up.
+
+    >>> parse("#!/bin/sh\\n# inputs: lib/a.sh\\n# packages:\\necho")
+    Header(inputs=('lib/a.sh',), packages=(), architectures=None)
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for line in text[:HEADER_BYTES].splitlines():
+        if not line.startswith("#"):
+            if line.strip():
+                break
+            continue
+        match = re.match(r"#\s*(inputs|packages|architectures):(.*)", line)
+        if match:
+            found[match[1]] = found.get(match[1], ()) + tuple(match[2].replace(",", " ").split())
+    return Header(found.get("inputs"), found.get("packages"), found.get("architectures"))

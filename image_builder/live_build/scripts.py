@@ -1,0 +1,140 @@
+"""The shell script of each step: live-build's helpers in their order, with checks between them. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from importlib.resources import files
+
+from image_builder.live_build.stages import Call
+
+FUNCTIONS = files(__package__).joinpath("step.sh").read_text()
+CLEAN_ROOT = files(__package__).joinpath("clean_root.sh").read_text()
+
+
+def _script(*parts: str) -> str:
+    return "\n".join([FUNCTIONS, "cd /build", *parts, ""])
+
+
+def _calls(calls: Sequence[Call]) -> list[str]:
+    return [shlex.join(["helper", call.helper, *call.arguments]) for call in calls]
+
+
+def base(bootstrap: Sequence[str], apt_sources: str, hostname: str) -> str:
+    """Make chroot/ by mmdebstrap; live-build then takes it for its own bootstrap stage."""
+    return _script(
+        f"{shlex.join(bootstrap)} <<'SOURCES'\n{apt_sources}\nSOURCES",
+        # mmdebstrap leaves the builder's own two files in the root
+        f"printf '%s\\n' {shlex.quote(hostname)} >chroot/etc/hostname",
+        "rm -f chroot/etc/resolv.conf chroot/etc/hosts",
+        # and the options it was given for itself
+        "rm -f chroot/etc/apt/apt.conf.d/99mmdebstrap chroot/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+        "mkdir -p .build",
+        "touch .build/config .build/bootstrap",
+    )
+
+
+def debootstrap() -> str:
+    """Make chroot/ by live-build's own helper."""
+    return _script("mkdir -p .build", "touch .build/config", "helper bootstrap_debootstrap", "[ -e .build/bootstrap ]")
+
+
+def prepare(calls: Sequence[Call]) -> str:
+    """Mounts, archives and preseed: what `lb chroot` does before the early hooks."""
+    return _script(
+        "helper chroot_prep install all mode-archives-chroot",
+        "[ -e .build/chroot_archives ] || fail 'live-build did not set up the archives'",
+        "lists /build/config/.frozen-lists",
+        *_calls(calls),
+        "unmounts",
+    )
+
+
+def packages(calls: Sequence[Call]) -> str:
+    """Package lists and their installation, in live-build's two passes."""
+    lines = ["mounts"]
+    for call in calls:
+        if call.helper == "chroot_install-packages":
+            done = shlex.join(["helper_done", call.helper, *call.arguments])
+            lines += ["cp chroot/root/packages.chroot /tmp/wanted 2>/dev/null || : >/tmp/wanted", done]
+            lines += ["installed /tmp/wanted"]
+            if call.arguments == ("install",):
+                lines += ["chroot chroot dpkg-query -W >chroot.packages.install"]
+        else:
+            lines += _calls([call])
+    return _script(*lines, "unmounts")
+
+
+def chroot_hook(*, archive: bool) -> str:
+    """One hook in the root, by live-build's own helper; staging has put only that one in its folder.
+
+    archive: it may use apt, and must not have brought in another state of the archive than the lock's.
+    """
+    return _script(
+        "mounts",
+        "rm -f .build/chroot_hooks",
+        "helper_done chroot_hooks",
+        *(["lists /build/config/.frozen-lists"] if archive else []),
+        "unmounts",
+        "rm -f .build/chroot_hooks",
+    )
+
+
+def finish(calls: Sequence[Call], *, hostname: str, indices: bool) -> str:
+    """Default hooks, hacks, everything the build brought along away again; then the proof that it is."""
+    return _script(
+        CLEAN_ROOT,
+        f"IMAGE_HOSTNAME={shlex.quote(hostname)} IMAGE_APT_INDICES={'true' if indices else 'false'}",
+        "mounts",
+        "rm -f .build/chroot_hooks",
+        *_calls(calls),
+        "[ -e .build/chroot_hooks ] || fail 'live-build ran no default hooks'",
+        "chroot chroot dpkg-query -W >chroot.packages.live",
+        "helper chroot_prep remove all mode-archives-chroot",
+        "clean_root",
+        "chroot chroot ls -lR >chroot.files",
+        "unmounts",
+        "check_root",
+    )
+
+
+def image(calls: Sequence[Call]) -> str:
+    """What `lb binary` does before its hooks."""
+    lines = ["mkdir -p binary"]
+    for call in calls:
+        lines += _calls([call])
+        if call.helper == "binary_chroot":
+            # Debian 12's version leaves without its stage file when not building with the chroot.
+            lines += ["touch .build/binary_chroot"]
+    return _script(*lines)
+
+
+def binary_hook() -> str:
+    """One hook beside the root, or all of the project's own config/hooks/*/*.binary."""
+    return _script(
+        "mkdir -p binary", "rm -f .lock .build/binary_hooks", "helper_done binary_hooks", "rm -f .build/binary_hooks"
+    )
+
+
+def pack(calls: Sequence[Call], project: str) -> str:
+    """What `lb binary` does after its hooks, up to the image under the name it is published by."""
+    lines: list[str] = []
+    for call in calls:
+        if call.helper == "binary_iso":
+            # the stage script does this itself between two helpers
+            lines += [
+                'find binary -newermt "@$SOURCE_DATE_EPOCH" -printf "%y %p\\n"'
+                ' -exec touch "{}" -d "@$SOURCE_DATE_EPOCH" --no-dereference ";" >binary.modified_timestamps'
+            ]
+        lines += _calls([call])
+    return _script(
+        *lines,
+        f"name={shlex.quote(f'livecd.{project}')}",
+        "made=",
+        "for image in live-image-*.iso live-image-*.tar live-image-*.img; do",
+        '\t[ -e "$image" ] || continue',
+        '\tmv "$image" "$name.${image##*.}"',
+        '\tmade="$made $image"',
+        "done",
+        "[ -n \"$made\" ] || fail 'live-build made no image'",
+    )

@@ -1,0 +1,1 @@
+"""Decides what is built: the tree of layers, each with its key and the reason for it. Pure."""
