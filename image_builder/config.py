@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from image_builder.errors import ConfigError
+from image_builder.series.resolve import split_targets
 
 CONFIG_NAME = "image-builder.yaml"
 DEBIAN_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386", "ppc64le": "ppc64el"}
@@ -133,12 +134,41 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if not text.strip():
             continue
         if key == "targets":
-            values[key] = tuple(re.split(r"[\s,;]+", text.strip(" \t\n,;")))
+            values[key] = tuple(split_targets(text))
         elif key == "proposed":  # livecd-rootfs: any text means yes
             values[key] = text.strip().lower() not in {"0", "no", "false"}
         else:
             values[key] = text
     return values
+
+
+# What an `lb config` of the user has fixed already, as the lowest of all wishes: config/bootstrap and its like.
+LIVE_BUILD_VARIABLES = {
+    "LB_DISTRIBUTION": "suite",
+    "LB_ARCHITECTURE": "architecture",
+    "LB_ARCHIVE_AREAS": "archive_areas",
+    "LB_MIRROR_CHROOT": "mirror",
+    "LB_MIRROR_CHROOT_SECURITY": "security_mirror",
+    "LB_SECURITY": "security",
+    "LB_UPDATES": "updates",
+    "LB_PROPOSED_UPDATES": "proposed",
+    "LB_APT_RECOMMENDS": "recommends",
+    "LB_BOOTAPPEND_LIVE": "bootappend_live",
+}
+
+
+def from_live_build(project_dir: Path) -> dict[str, Any]:
+    """Keys of BuildConfig that the project's own config/common and the files beside it settle."""
+    found: dict[str, Any] = {}
+    for name in ("common", "bootstrap", "chroot", "binary"):
+        path = project_dir / "config" / name
+        if not path.is_file():
+            continue
+        for line in path.read_text(errors="replace").splitlines():
+            variable, equals, value = line.partition("=")
+            if equals and variable in LIVE_BUILD_VARIABLES and value.strip('"'):
+                found[LIVE_BUILD_VARIABLES[variable]] = value.strip().strip('"').rstrip("/")
+    return found
 
 
 def load(
@@ -164,7 +194,7 @@ def load(
     origin |= {key: f"environment {names[key]}" for key in overrides}
     given = {key: value for key, value in options.items() if value not in (None, ())}
     origin |= {key: f"option --{key.replace('_', '-')}" for key in given}
-    values |= overrides | given
+    values = from_live_build(project_dir) | values | overrides | given
     try:
         return BuildConfig.model_validate(values)
     except ValidationError as e:

@@ -48,7 +48,7 @@ def freeze(
         answers = list(pool.map(_inrelease, wanted))
         pins = []
         for source, (address, data) in zip(wanted, answers, strict=True):
-            text, signer = _checked(source, data, keyring, address)
+            text, signer = _checked(source, data, keyring, cache, address)
             release = parse_release(text, where=address)
             judge(release, suite=source.suite, now=now, allow_expired=allow_expired, where=address)
             digest = blobs(cache).add(data)
@@ -76,7 +76,7 @@ def thaw(pins: Sequence[ArchivePin], sources: Iterable[Source], *, keyring: Path
                 )
             if not store.has(pin.inrelease_sha256):
                 _fetch_again(pin, store)
-            text, _ = _checked(source, store.read(pin.inrelease_sha256), keyring, pin.from_)
+            text, _ = _checked(source, store.read(pin.inrelease_sha256), keyring, cache, pin.from_)
             release = parse_release(text, where=pin.from_)
             indices = release.packages(source.components, source.architectures)
             if not indices:
@@ -104,14 +104,14 @@ def _inrelease(source: Source) -> tuple[str, bytes]:
         ) from e
 
 
-def _checked(source: Source, data: bytes, keyring: Path, address: str) -> tuple[str, str]:
+def _checked(source: Source, data: bytes, keyring: Path, cache: Path, address: str) -> tuple[str, str]:
     if source.trusted:
         log.warning("%s: [trusted=yes], so its signature is not checked", address)
         text = data.decode("utf-8", errors="replace")
         return text.partition("\n\n")[2].partition("-----BEGIN PGP SIGNATURE")[0] if text.startswith(
             "-----"
         ) else text, ""
-    return verify(data, source.signed_by or (keyring,), where=address)
+    return verify(data, source.signed_by or (keyring,), cache=cache, where=address)
 
 
 def _pin(source: Source, release: Release, digest: str, signer: str, address: str) -> ArchivePin:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+from image_builder.apt.scratch import scratch
 from image_builder.errors import CommandError, PipelineError, SurroundingsError
 from image_builder.run import BASE_ENV, run
 
@@ -129,25 +129,26 @@ def judge(release: Release, *, suite: str, now: datetime, allow_expired: bool, w
         )
 
 
-def verify(inrelease: bytes, keyrings: Sequence[Path], *, where: str) -> tuple[str, str]:
+def verify(inrelease: bytes, keyrings: Sequence[Path], *, cache: Path, where: str) -> tuple[str, str]:
     """Check a clear-signed file: (the text the signature covers, fingerprint of the primary key that signed).
 
     The text is what gpgv or sqv put out, never the input: what stands around the signed part is not believed.
-    Either program will do, since apt itself needs one of them. Raises PipelineError for a file none of the keys
-    has signed; SurroundingsError where a keyring or both programs are missing.
+    Either program will do, since apt itself needs one of them. A key that has expired since it signed is refused by
+    gpgv and accepted by sqv, which judges it by the time of the signature. Raises PipelineError for a file none of
+    the keys has signed; SurroundingsError where a keyring or both programs are missing.
     """
     program = next((path for name in ("gpgv", "sqv") if (path := shutil.which(name, path=BASE_ENV["PATH"]))), None)
     if program is None:
         raise SurroundingsError("neither gpgv nor sqv is installed", where=where, hint="apt-get install gpgv")
-    with tempfile.TemporaryDirectory(prefix="image-builder-verify-") as name:
-        signed, output, keys = (Path(name) / part for part in ("InRelease", "Release", "keys.gpg"))
+    with scratch(cache) as folder:
+        signed, output, keys = (folder / part for part in ("InRelease", "Release", "keys.gpg"))
         signed.write_bytes(inrelease)
         keys.write_bytes(b"".join(_binary_keyring(path) for path in keyrings))
         if Path(program).name == "gpgv":
             command: list[str | Path] = [
                 program,
                 "--homedir",
-                name,
+                folder,
                 "--status-fd",
                 "1",
                 "--keyring",

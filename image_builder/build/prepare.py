@@ -126,6 +126,13 @@ def prepare(
     )  # fmt: skip
 
 
+def resolve_lock(
+    config: BuildConfig, project_dir: Path, store: Store, progress: Progress, path: Path, *, update: bool
+) -> tuple[Lock, bool]:
+    """The lock alone, without a plan: (lock, was it made now)."""
+    return Archive(store, config, project_dir, _tools(store, config, progress)).pinned(path, update=update)
+
+
 def _tools(store: Store, config: BuildConfig, progress: Progress) -> tool_root.ToolRoot:
     found = tool_root.stored(store, config)
     if found is None:

@@ -21,7 +21,7 @@ def find_image(target: str, *, builds: Path) -> Path:
     path = Path(target)
     if path.is_file() or path.suffix.lower() in media.FORMATS or "/" in target:
         return path
-    from image_builder.artifacts.locate import locate
+    from image_builder.build.locate import locate
 
     return locate(target, builds=builds)
 

@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from image_builder.errors import CommandError, SurroundingsError
+from image_builder.errors import CommandError
 from image_builder.layers.layer import boot_id, read
 from image_builder.run import run
 
@@ -28,9 +28,8 @@ class Keeper:
     def __init__(self, store: Path) -> None:
         self.store = store
         self.wake = threading.Event()
-        self.closing = self.stopping = False
+        self.closing = False
         self.digester: subprocess.Popen[bytes] | None = None
-        self.lock = threading.Lock()  # on digester and stopping
         self.thread = threading.Thread(target=self._work, name="layer-keeper", daemon=True)
         self.thread.start()
 
@@ -38,39 +37,37 @@ class Keeper:
         """Write out what is left, wait a little for digests still missing, and stop. A later build makes the rest."""
         self.closing = True
         self.wake.set()
-        self.thread.join(DIGESTS_S)
-        with self.lock:
-            self.stopping = True
-            if self.digester:
-                self.digester.kill()
         self.thread.join()
         write_out(self.store)
 
     def _work(self) -> None:
-        while self.wake.is_set() or not self.closing:
+        while not self.closing:
             self.wake.wait()
             self.wake.clear()
             try:
                 write_out(self.store)
-                for place in sorted((self.store / "layers").iterdir()):
-                    if self.stopping or (self.wake.is_set() and not self.closing):
-                        break  # a new layer: to the disk first
-                    if not (place / "digest.json").exists() and read(place)[0]:
-                        self._digest(place)
-            except (OSError, CommandError, SurroundingsError) as e:
-                log.warning("layers are not written out yet: %s", e)
+            except (OSError, CommandError) as e:
+                log.warning("layers are not written out yet: %s", e)  # close will raise it
+            self._start_digester()
+        if self.digester:
+            try:
+                self.digester.wait(DIGESTS_S)
+            except subprocess.TimeoutExpired:
+                self.digester.kill()
+                self.digester.wait()
 
-    def _digest(self, place: Path) -> None:
-        # A process, not this thread: at idle priority it would keep the interpreter's lock and the build waiting.
+    def _start_digester(self) -> None:
+        # A process, not this thread: at idle priority that would hold the interpreter's lock and keep the build
+        # waiting. It ends with this thread. One under way looks again before it ends.
+        if self.digester and self.digester.poll() is None and not self.closing:
+            return
+        if self.digester:
+            self.digester.kill()
+            self.digester.wait()
         idle = ["setpriv", "--pdeathsig", "KILL", "chrt", "--idle", "0"]
-        command = [*idle, sys.executable, "-m", "image_builder.layers.digest", str(place)]
-        with self.lock:
-            if self.stopping:
-                return
-            self.digester = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
-            )
-        self.digester.wait()
+        command = [*idle, sys.executable, "-m", "image_builder.layers.digest", str(self.store)]
+        null = subprocess.DEVNULL
+        self.digester = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, process_group=0)
 
 
 def write_out(store: Path) -> int:

@@ -15,7 +15,7 @@ from image_builder.errors import PipelineError
 from image_builder.layers import layer as layers
 from image_builder.layers.files import discard, disk_full_is_said, read_json
 from image_builder.layers.layer import SHORT, Layer, boot_id
-from image_builder.layers.listing import listing
+from image_builder.layers.listing import write_listing
 
 
 @dataclass
@@ -43,12 +43,11 @@ class Construction:
         Raises SurroundingsError when the disk is full; the layer is not visible then, and can be abandoned.
         """
         self._still_open()
-        listed = listing(self.diff)
         place = self.store / "layers" / self.key[:SHORT]
         with disk_full_is_said(self.store):
-            (self.directory / "listing").write_text(listed.text, errors="surrogateescape")
+            size = write_listing(self.diff, self.directory / "listing")
             (self.directory / "used").touch()
-            self._write_meta(meta, size_bytes=listed.size_bytes, created=time.time(), boot=boot_id())
+            self._write_meta(meta, size_bytes=size, created=time.time(), boot=boot_id())
             (self.directory / "holder.json").unlink()
             discard(place, self.store / "trash")  # only a damaged one can be there: its key is ours alone
             self.directory.rename(place)

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from image_builder.layers.files import draft
@@ -53,8 +54,17 @@ def keep(layer: Layer) -> str:
     return value
 
 
+def keep_missing(store: Path) -> None:
+    """Compute the digests of all layers that have none, until there is no such layer."""
+    tried: set[Path] = set()
+    while pending := [p for p in (store / "layers").iterdir() if p not in tried and not (p / "digest.json").exists()]:
+        for place in pending:
+            tried.add(place)
+            layer = read(place)[0]
+            if layer:
+                with suppress(OSError):  # pruned meanwhile
+                    keep(layer)
+
+
 if __name__ == "__main__":
-    found, what = read(Path(sys.argv[1]))
-    if found is None:
-        sys.exit(what)
-    keep(found)
+    keep_missing(Path(sys.argv[1]))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from image_builder.errors import SurroundingsError
+from image_builder.errors import CommandError, SurroundingsError
 from image_builder.layers.locks import KeyLocks
 from image_builder.run import run
 
@@ -25,11 +25,13 @@ def disk_full_is_said(where: Path) -> Iterator[None]:
     """Turn a full disk inside the block into a SurroundingsError in words."""
     try:
         yield
-    except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, CommandError) as e:
+        if isinstance(e, CommandError) and os.strerror(errno.ENOSPC) not in str(e):
+            raise
+        if isinstance(e, OSError) and e.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         hint = "make room there, or: image-builder store prune --max-size SIZE"
-        raise SurroundingsError(f"no space left on the disk of {where}", where=e.filename or where, hint=hint) from e
+        raise SurroundingsError("no space left on its disk", where=where, hint=hint) from e
 
 
 @contextmanager

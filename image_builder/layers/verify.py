@@ -42,10 +42,9 @@ def problems(store: Path, deep: bool) -> Iterator[Problem]:
 
 def _layer_problems(layer: Layer, deep: bool) -> list[str]:
     try:
-        before = (layer.directory / "listing").read_text(errors="surrogateescape")
-    except OSError as e:
-        return [f"listing: {e.strerror}"]
-    found = differences(before, layer.diff)
+        found = differences(layer.directory / "listing", layer.diff)
+    except (OSError, ValueError) as e:
+        return [f"its listing cannot be read: {e}"]
     if not found and deep:
         known = layer.digest
         if known is None:

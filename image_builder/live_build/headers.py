@@ -35,5 +35,6 @@ def parse(text: str) -> Header:
             continue
         match = re.match(r"#\s*(inputs|packages|architectures):(.*)", line)
         if match:
-            found[match[1]] = found.get(match[1], ()) + tuple(match[2].replace(",", " ").split())
+            words = tuple(w for w in match[2].replace(",", " ").split() if w != "none")
+            found[match[1]] = found.get(match[1], ()) + words
     return Header(found.get("inputs"), found.get("packages"), found.get("architectures"))

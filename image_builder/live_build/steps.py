@@ -215,7 +215,7 @@ class Recipe:
     def _chroot_hook(self, hook: hook_files.Hook, known: Solution | None) -> tuple[Solution | None, StepSpec]:
         """A hook in the root, and what apt will know of the root after it."""
         more = {"hook": hook.digest}
-        names = hook.header.packages
+        names = None if hook.header.packages is None else tuple(self._expanded(n) for n in hook.header.packages)
         if names is None or known is None:
             # It may use the archive in any way, so the instant itself is its input.
             after, prefetch = None, None
@@ -247,6 +247,9 @@ class Recipe:
         kind = "early" if hook.entry.phase == "chroot_early" else "chroot"
         spec = self._spec(kind, f"{hook.entry.phase} {hook.entry.path}", work, more, hooks=(hook.entry.path,))
         return after, spec
+
+    def _expanded(self, word: str) -> str:
+        return word.replace("$ARCH", self.config.architecture).replace("$SUITE", self.config.suite)
 
     def _finish(self, kind: str) -> StepSpec:
         conf = self.plain if kind == "none" else self.images[kind]

@@ -37,6 +37,11 @@ class Key:
     def sign(self, text: str) -> bytes:
         return self._gpg("--clearsign", "--digest-algo", "SHA512", data=text.encode())
 
+    def live_on(self, at: str) -> None:
+        """At this time the owner prolongs the key; the keyring exported before does not know of it."""
+        self._at = ["--faked-system-time", f"{at}!"]
+        self._gpg("--quick-set-expire", self.fingerprint, "0")
+
     def close(self) -> None:
         subprocess.run(["gpgconf", "--homedir", self.home, "--kill", "all"], check=True)
         shutil.rmtree(self.home, ignore_errors=True)

@@ -156,10 +156,10 @@ def verifier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
 
 
 @pytest.mark.usefixtures("verifier")
-def test_the_signed_text_and_nothing_else(key: Any) -> None:
+def test_the_signed_text_and_nothing_else(key: Any, tmp_path: Path) -> None:
     signed = b"Suite: evil\n\n" + key.sign("Suite: good\n- dash\n") + b"Suite: evil\n"
     try:
-        text, signer = verify(signed, [key.keyring], where="x")
+        text, signer = verify(signed, [key.keyring], cache=tmp_path, where="x")
     except PipelineError:
         return  # refusing it is right as well
     assert text.rstrip("\n") == "Suite: good\n- dash"
@@ -167,9 +167,9 @@ def test_the_signed_text_and_nothing_else(key: Any) -> None:
 
 
 @pytest.mark.usefixtures("verifier")
-def test_keyrings_binary_armoured_several(key: Any, stranger: Any) -> None:
+def test_keyrings_binary_armoured_several(key: Any, stranger: Any, tmp_path: Path) -> None:
     for keyrings in ([key.keyring], [key.armoured], [stranger.keyring, key.armoured]):
-        text, signer = verify(key.sign("Suite: good\n"), keyrings, where="x")
+        text, signer = verify(key.sign("Suite: good\n"), keyrings, cache=tmp_path, where="x")
         assert (text.rstrip("\n"), signer) == ("Suite: good", key.fingerprint)
 
 
@@ -183,42 +183,48 @@ def test_keyrings_binary_armoured_several(key: Any, stranger: Any) -> None:
         pytest.param(lambda _: b"", id="empty"),
     ],
 )
-def test_tampering_is_refused(change: Any, key: Any) -> None:
+def test_tampering_is_refused(change: Any, key: Any, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no good signature") as caught:
-        verify(change(key.sign("Suite: good\n")), [key.keyring], where="http://x/InRelease")
+        verify(change(key.sign("Suite: good\n")), [key.keyring], cache=tmp_path, where="http://x/InRelease")
     assert "http://x/InRelease" in str(caught.value)
 
 
 @pytest.mark.usefixtures("verifier")
-def test_a_strangers_signature_is_refused(key: Any, stranger: Any) -> None:
+def test_a_strangers_signature_is_refused(key: Any, stranger: Any, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no good signature"):
-        verify(stranger.sign("Suite: good\n"), [key.keyring], where="x")
+        verify(stranger.sign("Suite: good\n"), [key.keyring], cache=tmp_path, where="x")
 
 
 @pytest.mark.usefixtures("verifier")
-def test_no_keyring_at_all_trusts_nobody(key: Any) -> None:
+def test_no_keyring_at_all_trusts_nobody(key: Any, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no good signature"):
-        verify(key.sign("Suite: good\n"), [], where="x")
+        verify(key.sign("Suite: good\n"), [], cache=tmp_path, where="x")
 
 
 def test_a_missing_keyring_is_named(key: Any, tmp_path: Path) -> None:
     with pytest.raises(SurroundingsError, match="the keyring cannot be read") as caught:
-        verify(key.sign("x\n"), [tmp_path / "none.gpg"], where="x")
+        verify(key.sign("x\n"), [tmp_path / "none.gpg"], cache=tmp_path, where="x")
     assert "debian-archive-keyring" in str(caught.value)
 
 
-@pytest.mark.usefixtures("verifier")
-def test_an_expired_key_signs_nothing(archives: Any) -> None:
+def test_an_expired_key_signs_nothing(verifier: str, archives: Any, tmp_path: Path) -> None:
     old = archives.Key("Expired", expires="2021-01-01", at="20200101T000000")
     try:
-        with pytest.raises(PipelineError, match="no good signature"):
-            verify(old.sign("Suite: good\n"), [old.keyring], where="x")
+        in_time = old.sign("Suite: good\n")
+        old.live_on("20220101T000000")
+        for signed in [old.sign("Suite: good\n"), *([in_time] if verifier == "gpgv" else [])]:
+            with pytest.raises(PipelineError, match="no good signature"):
+                verify(signed, [old.keyring], cache=tmp_path, where="x")
+        if verifier == "sqv":  # judges a key by the time of the signature
+            assert verify(in_time, [old.keyring], cache=tmp_path, where="x")[1] == old.fingerprint
     finally:
         old.close()
 
 
-def test_machines_without_a_verifier_say_what_to_install(key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machines_without_a_verifier_say_what_to_install(
+    key: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("image_builder.apt.release.BASE_ENV", {"PATH": "/nonexistent"})
     with pytest.raises(SurroundingsError, match="neither gpgv nor sqv") as caught:
-        verify(key.sign("x\n"), [key.keyring], where="x")
+        verify(key.sign("x\n"), [key.keyring], cache=tmp_path, where="x")
     assert "apt-get install gpgv" in str(caught.value)
