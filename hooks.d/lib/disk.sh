@@ -56,7 +56,8 @@ write_esp() {
     local disk=$1 dir=$2 start=$3 size=$4 id=$5 esp=$1.esp path
     rm -f "$esp"
     truncate --size=$((size * 512)) "$esp"
-    mkfs.vfat -F 32 -s 1 -n ESP -i "${id/-/}" --invariant "$esp" >/dev/null
+    # --invariant (fixed times) sets an id of its own as well: the later option wins.
+    mkfs.vfat --invariant -F 32 -s 1 -n ESP -i "${id/-/}" "$esp" >/dev/null
     # Names in sorted order and times by SOURCE_DATE_EPOCH: both end up in the directory entries.
     find "$dir" -mindepth 1 -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
     while IFS= read -r path; do

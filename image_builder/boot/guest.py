@@ -47,7 +47,7 @@ class Guest:
         self.end: str | None = None
         self.errors = ""  # QEMU's own stderr
         self._replies = b""
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()  # epoll refuses plain files and /dev/null as stdin
         assert process.stdout is not None and process.stderr is not None
         self.watch(process.stdout.fileno(), "serial")
         self.watch(process.stderr.fileno(), "stderr")

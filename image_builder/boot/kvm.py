@@ -70,7 +70,6 @@ def probe(
     """Find out in at most timeout_s whether KVM runs a guest of that architecture.
 
     Raises SurroundingsError when QEMU is missing. accelerator: "tcg" asks the emulation, to test the probe.
-    A working KVM answers in about 0.1 s.
     """
     program = qemu.program(architecture)
     if accelerator == "kvm":

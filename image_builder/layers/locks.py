@@ -38,7 +38,10 @@ class KeyLocks:
         fcntl.fcntl(self.descriptor, fcntl.F_OFD_SETLK, _range(fcntl.F_UNLCK, key))
 
     def close(self) -> None:
+        """Release all."""
         if self.descriptor >= 0:
+            # Said, not left to close: a child that another thread is just starting has a copy until it calls exec.
+            fcntl.fcntl(self.descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0))
             os.close(self.descriptor)
             self.descriptor = -1
 

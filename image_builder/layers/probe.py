@@ -13,10 +13,12 @@ from image_builder.layers.files import draft, read_json, unique
 from image_builder.layers.layer import boot_id
 from image_builder.layers.locks import KeyLocks
 from image_builder.run import run
+from image_builder.sandbox import private_mounts, root_is_mount
 
 MIN_FREE_BYTES = 1 << 30
 
 _TRIAL = """
+cd "$1"
 mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work,redirect_dir=on,index=off,volatile seen
 rm seen/file
 rm -r seen/directory && mkdir seen/directory
@@ -65,11 +67,10 @@ def _try(store: Path) -> None:
                 f"this file system ({kind}) keeps no trusted.* attributes: {e.strerror}", where=store, hint=_ELSEWHERE
             ) from e
         try:
-            run(["unshare", "--mount", "--propagation", "private", "sh", "-ec", _TRIAL], cwd=trial)
+            run(private_mounts(["sh", "-ec", _TRIAL, "sh", str(trial)], root_is_mount=root_is_mount()))
         except CommandError as e:
-            raise SurroundingsError(
-                f"this file system ({kind}) cannot be the upper of an overlay", where=store, hint=_ELSEWHERE
-            ) from e
+            what = f"this file system ({kind}) cannot be the upper of an overlay"
+            raise SurroundingsError(what, where=store, hint=_ELSEWHERE) from e
         gone = (trial / "upper/file").lstat()
         opaque = os.getxattr(trial / "upper/directory", "trusted.overlay.opaque")
         if not stat.S_ISCHR(gone.st_mode) or gone.st_rdev != 0 or opaque != b"y":

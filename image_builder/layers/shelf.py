@@ -1,4 +1,4 @@
-"""Keeps single files by key beside the layers: small JSON values, and downloads by their SHA-256."""
+"""Keeps small JSON values by key beside the layers, and knows what the downloads beside them take."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from image_builder.errors import PipelineError
-from image_builder.layers.files import draft, read_json
-from image_builder.layers.layer import checked
+from image_builder.layers.files import discard, draft, read_json
 from image_builder.layers.prune import Item
+from image_builder.run import run
 
-_CHUNK = 1 << 20
+# Filled by whoever downloads: files by their SHA-256, and directories of apt's unpacked lists.
+DOWNLOADS = "archive"
+_FILES, _LISTS = f"{DOWNLOADS}/sha256", f"{DOWNLOADS}/lists"
 
 
 def remember(store: Path, kind: str, key: str, value: Any) -> None:
@@ -38,47 +40,43 @@ def recall(store: Path, kind: str, key: str) -> Any:
     return kept.get("value")
 
 
-def blob_path(store: Path, sha256: str) -> Path:
-    return store / "blobs" / checked(sha256)[:2] / sha256
-
-
-def add_blob(store: Path, source: Path | IO[bytes], sha256: str) -> Path:
-    """Copy a file or stream in, if its content has this SHA-256; raises PipelineError if not. Synced to the disk."""
-    target = blob_path(store, sha256)
-    if isinstance(source, Path):
-        with source.open("rb") as stream:
-            return add_blob(store, stream, sha256)
-    target.parent.mkdir(exist_ok=True)
-    found = hashlib.sha256()
-    with draft(store, target) as file:
-        while chunk := source.read(_CHUNK):
-            found.update(chunk)
-            file.write(chunk)
-        if found.hexdigest() != sha256:
-            where = getattr(source, "name", "the download")
-            raise PipelineError(f"SHA-256 is {found.hexdigest()}, expected {sha256}", where=str(where))
-        file.flush()
-        os.fsync(file.fileno())
-    return target
-
-
 def items(store: Path) -> Iterator[Item]:
-    """List what is kept here, for pruning."""
-    for kind, folder, what in (("download", "blobs", "download"), ("value", "values", "value")):
-        for path in (store / folder).glob("*/*"):
-            with suppress(OSError):
-                status = path.stat()
-                named = what if kind == "download" else f"value of {path.parent.name}"
-                yield Item(path.stem, kind, named, status.st_blocks * 512, status.st_mtime)
+    """List values and downloads, for pruning."""
+    for path in (store / "values").glob("*/*.json"):
+        yield from _item(path, "value", f"value of {path.parent.name}")
+    for path in (store / _FILES).glob("*"):
+        yield from _item(path, "download", "download")
+    for path in (store / _LISTS).glob("*"):
+        yield from _item(path, "lists", "apt's lists, unpacked")
 
 
 def remove(store: Path, item: Item) -> None:
     """Remove one of the items."""
-    if item.kind == "download":
-        blob_path(store, item.key).unlink(missing_ok=True)
-    else:
+    if item.kind == "value":
         for path in (store / "values").glob(f"*/{item.key}.json"):
             path.unlink(missing_ok=True)
+    else:
+        discard(store / (_FILES if item.kind == "download" else _LISTS) / item.key, store / "trash")
+
+
+def damaged_downloads(store: Path) -> Iterator[tuple[Path, str]]:
+    """Read every download; give those whose content is not the one their name says, with the SHA-256 it has."""
+    for path in sorted((store / _FILES).glob("*")):
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != path.name:
+            yield path, found
+
+
+def _item(path: Path, kind: str, what: str) -> Iterator[Item]:
+    with suppress(FileNotFoundError):  # gone meanwhile
+        status = path.stat()
+        size = status.st_blocks * 512
+        if kind == "lists":
+            size = int(run(["du", "--summarize", "--block-size=1", path]).split()[0])
+        # Whoever downloads does not touch what it finds; the kernel notes at least one reading a day.
+        used = status.st_mtime if kind == "value" else max(status.st_mtime, status.st_atime)
+        yield Item(path.stem if kind == "value" else path.name, kind, what, size, used)
 
 
 def _value_path(store: Path, kind: str, key: str) -> Path:

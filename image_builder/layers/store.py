@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import hashlib
 import logging
 import os
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.layers import layer as layers
@@ -28,6 +29,7 @@ from image_builder.layers.prune import Item, choose
 log = logging.getLogger(__name__)
 
 DEFAULT_ROOT = Path("/var/lib/image-builder")
+DOWNLOADS_KEY = hashlib.sha256(b"downloads").hexdigest()
 POLL_S = 0.05  # while another makes the layer we want
 
 
@@ -45,7 +47,7 @@ class Store:
 
     layers/K    finished ones: diff/, meta.json, listing, digest.json, used (its time is the last use), durable
     building/   those under construction        failed/K  the diff of a failed step, for a look
-    values/     small JSON values by key        blobs/    downloads by SHA-256
+    values/     small JSON values by key        archive/  downloads (see downloads)
     trash/      what is being removed           drafts/   files being written       *.lock  locks on keys
     K is the first 16 digits of the key. Nothing is made before it is needed: asking an empty place is free.
     """
@@ -181,23 +183,14 @@ class Store:
         """Return the value kept under (kind, key), None if there is none."""
         return shelf.recall(self.root, kind, key)
 
-    def blob(self, sha256: str) -> Path | None:
-        """Return the download with this SHA-256 and note its use, None if there is none; prune leaves it alone."""
-        path = shelf.blob_path(self.root, sha256)
-        if not path.exists():
-            return None
-        self._hold(sha256)
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            return None
-        return path
+    def downloads(self) -> Path:
+        """Return the directory for downloads, which its user lays out: files by name in sha256/, apt's in lists/.
 
-    def add_blob(self, source: Path | IO[bytes], sha256: str) -> Path:
-        """Keep a copy of a file or stream; raises PipelineError if its content has another SHA-256."""
+        Until this store is closed or its process ends, prune leaves all of it alone.
+        """
         self._lay_out()
-        self._hold(sha256)
-        return shelf.add_blob(self.root, source, sha256)
+        self._hold(DOWNLOADS_KEY)
+        return self.root / shelf.DOWNLOADS
 
     # ---- care
 
@@ -224,13 +217,15 @@ class Store:
                 ),
                 *shelf.items(self.root),
             ]
-            chosen = choose(items, max_bytes, lambda item: others.take(item.key))
+            shared = {"download", "lists"}  # under one lock
+            chosen = choose(
+                items, max_bytes, lambda item: others.take(DOWNLOADS_KEY if item.kind in shared else item.key)
+            )
             for item in chosen if not dry_run else ():
                 if item.kind == "layer":
                     discard(self.root / "layers" / item.key[:SHORT], self.root / "trash")
                 else:
                     shelf.remove(self.root, item)
-                others.release(item.key)
         return chosen
 
     # ---- inside
@@ -292,7 +287,7 @@ class Store:
 
     def _is_there(self) -> bool:
         try:
-            return any(True for _ in (self.root / "layers").iterdir()) or (self.root / "blobs").is_dir()
+            return any(True for _ in (self.root / "layers").iterdir()) or (self.root / "values").is_dir()
         except FileNotFoundError:
             return False
         except OSError as e:
@@ -301,7 +296,7 @@ class Store:
     def _lay_out(self) -> None:
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o711)  # layers hold outdated setuid programs
-            for name in ("layers", "building", "failed", "values", "blobs", "trash", "drafts"):
+            for name in ("layers", "building", "failed", "values", "trash", "drafts"):
                 (self.root / name).mkdir(exist_ok=True, mode=0o700)
         except OSError as e:
             raise _not_ours(self.root, e) from e

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from image_builder.layers.digest import digest, keep
 from image_builder.layers.layer import SHORT, Layer, read
 from image_builder.layers.listing import differences
+from image_builder.layers.shelf import damaged_downloads
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Problem:
 
 
 def problems(store: Path, deep: bool) -> Iterator[Problem]:
-    """Look at every layer by its listing (path, type, mode, owner, size, time, link target), at downloads by name.
+    """Look at every layer by its listing (path, type, mode, owner, size, time, link target).
 
-    deep: at every byte too. A layer whose digest the build had no time for gets it now.
+    deep: at every byte, of downloads too. A layer whose digest the build had no time for gets it now.
     """
     for place in sorted((store / "layers").iterdir()):
         layer, what = read(place)
@@ -32,12 +32,8 @@ def problems(store: Path, deep: bool) -> Iterator[Problem]:
             yield Problem(place.name, place, what)
         else:
             yield from (Problem(layer.key, place, line) for line in _layer_problems(layer, deep))
-    for path in sorted((store / "blobs").glob("*/*")):
-        if deep:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != path.name:
-                yield Problem(path.name, path, f"SHA-256 is {found}")
+    for path, found in damaged_downloads(store) if deep else ():
+        yield Problem(path.name, path, f"SHA-256 is {found}")
 
 
 def _layer_problems(layer: Layer, deep: bool) -> list[str]:

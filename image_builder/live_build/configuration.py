@@ -113,7 +113,8 @@ def options(config: BuildConfig, image: str) -> list[str]:
         "--mirror-binary-security", config.security_mirror,
         "--security", yes(config.security and config.suite not in {"sid", "unstable"}),
         "--updates", yes(config.updates and config.suite not in {"sid", "unstable"}),
-        "--proposed-updates", yes(config.proposed),
+        # Debian 12's live-build does not know it
+        *(["--proposed-updates", "true"] if config.proposed else []),
         "--apt-recommends", yes(config.recommends),
         "--apt-source-archives", "false",
         "--apt-indices", "false",

@@ -60,8 +60,12 @@ def configure(config: BuildConfig, folder: Path, hooks_d: Path, targets: Sequenc
 
 
 def _plain(kind: str) -> list[str]:
-    """What `lb build noauto` needs beside: without an image of live-build's own it packs a tar at the end."""
-    return ["--binary-image", "tar"] if kind == "none" else []
+    """What `lb build noauto` needs beside.
+
+    Building with the chroot asks for no tools on the host, and Debian 12's version cannot do without. Where
+    live-build makes no image of its own, it packs a tar at the end.
+    """
+    return ["--build-with-chroot", "true", *(["--binary-image", "tar"] if kind == "none" else [])]
 
 
 def clean(config: BuildConfig, folder: Path, more: Sequence[str]) -> None:

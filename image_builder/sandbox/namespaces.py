@@ -33,16 +33,30 @@ def command_line(
     root_is_mount: False where the caller lives in a chroot that is no mount point, which pivot_root refuses.
     """
     script = ["sh", "-c", _script(sandbox, skeleton, interactive), "sandbox", *_program(sandbox, argv)]
-    propagation = "private"
-    if not root_is_mount:
-        propagation, script = "unchanged", ["sh", "-c", ROOT_TO_MOUNT, "sandbox", *script]
     # A session of its own: else a hook's `kill 0` would hit unshare, which is in the same group but outside.
     session = [] if interactive else ["setsid"]
-    unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", propagation]
+    unshare = ["--pid", "--ipc", "--uts", "--fork", "--kill-child"]
     if sandbox.network == "none":
         unshare.append("--net")
     enter = ["nsenter", f"--net={sandbox.network}"] if isinstance(sandbox.network, Path) else []
-    return ["setpriv", "--pdeathsig", "KILL", *enter, *unshare, *session, *script]
+    private = private_mounts([*session, *script], root_is_mount=root_is_mount, also=unshare)
+    return ["setpriv", "--pdeathsig", "KILL", *enter, *private]
+
+
+def private_mounts(argv: Sequence[str], *, root_is_mount: bool, also: Sequence[str] = ()) -> list[str]:
+    """Return how to run argv in a mount namespace of its own, from which no mount reaches the host.
+
+    also: further options of unshare(1).
+    """
+    if root_is_mount:
+        return ["unshare", "--mount", "--propagation", "private", *also, *argv]
+    made_one = ["sh", "-c", ROOT_TO_MOUNT, "sandbox", *argv]
+    return ["unshare", "--mount", "--propagation", "unchanged", *also, *made_one]
+
+
+def root_is_mount() -> bool:
+    """Say whether / is a mount point; it is not in a chroot to a plain directory."""
+    return any(line.split(" ", 5)[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
 
 def _program(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:

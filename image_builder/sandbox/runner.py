@@ -20,7 +20,7 @@ from typing import IO
 
 from image_builder.errors import ConfigError, SurroundingsError
 from image_builder.sandbox.mounts import skeleton
-from image_builder.sandbox.namespaces import HOST_ENV, command_line
+from image_builder.sandbox.namespaces import HOST_ENV, command_line, root_is_mount
 from image_builder.sandbox.spec import Outcome, Sandbox
 
 POLL_S = 0.1  # how late a cancel is seen; a threading.Event cannot wake a selector
@@ -221,7 +221,7 @@ def _started(sandbox: Sandbox, argv: Sequence[str], terminal: int | None = None)
             sandbox,
             argv,
             Path(f"/proc/{os.getpid()}/fd/{image.fileno()}"),
-            root_is_mount=_root_is_mount(),
+            root_is_mount=root_is_mount(),
             interactive=terminal is not None,
         )
         started = time.monotonic()
@@ -259,6 +259,8 @@ def _upper_for_one(sandbox: Sandbox) -> Iterator[None]:
     try:
         yield
     finally:
+        # Said, not left to close: a child that another thread is just starting has a copy until it calls exec.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
@@ -290,10 +292,6 @@ def _files(sandbox: Sandbox) -> dict[str, bytes]:
             with suppress(OSError):
                 files[path] = Path("/", path).read_bytes()
     return files
-
-
-def _root_is_mount() -> bool:
-    return any(line.split(" ", 5)[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
 
 def _oom_kills() -> int:

@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from image_builder.layers import Construction, Layer, Store
+from image_builder.layers import Construction, Layer, Store, background
 
 Put = Callable[..., Layer]
+
+
+@pytest.fixture(autouse=True)
+def no_wait_for_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are computed when the machine is idle, which it is not while tests run."""
+    monkeypatch.setattr(background, "DIGESTS_S", 0.0)
 
 
 @pytest.fixture

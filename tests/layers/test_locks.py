@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -31,6 +32,17 @@ def test_two_objects_of_one_process_exclude_each_other(tmp_path: Path) -> None:
     assert [one.take(A), two.take(A)] == [True, False]
     one.close()
     one.close()
+    two.close()
+
+
+def test_a_copy_of_the_descriptor_does_not_keep_the_locks(tmp_path: Path) -> None:
+    """As a child has one between fork and exec."""
+    one, two = KeyLocks(tmp_path / "lock"), KeyLocks(tmp_path / "lock")
+    assert one.take(A)
+    copy = os.dup(one.descriptor)
+    one.close()
+    assert two.take(A)
+    os.close(copy)
     two.close()
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import os
 from pathlib import Path
 
 import pytest
 
 from image_builder.errors import PipelineError
 from image_builder.layers import Store
-
-CONTENT = b"a package"
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 def test_values(store: Store) -> None:
@@ -41,35 +38,35 @@ def test_a_kind_is_a_name(store: Store, kind: str) -> None:
         store.remember(kind, "key", 1)
 
 
-def test_downloads(store: Store, tmp_path: Path) -> None:
-    assert store.blob(SHA256) is None
-    added = store.add_blob(io.BytesIO(CONTENT), SHA256)
-    assert store.blob(SHA256) == added
-    assert added.read_bytes() == CONTENT
-    (tmp_path / "again").write_bytes(CONTENT)
-    assert store.add_blob(tmp_path / "again", SHA256) == added
-    assert (tmp_path / "again").exists(), "a copy"
-
-
-def test_another_content_is_refused_and_leaves_nothing(store: Store) -> None:
-    with pytest.raises(PipelineError, match=f"expected {SHA256}"):
-        store.add_blob(io.BytesIO(b"tampered"), SHA256)
-    assert store.blob(SHA256) is None
-    assert list((store.root / "drafts").iterdir()) == []
+def download(store: Store, content: bytes, used: float = 1000) -> Path:
+    path = store.root / "archive/sha256" / hashlib.sha256(content).hexdigest()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (used, used))
+    return path
 
 
 def test_a_damaged_download_is_found_by_a_deep_look(store: Store) -> None:
-    store.add_blob(io.BytesIO(CONTENT), SHA256).write_bytes(b"a parcel!")
+    store.downloads()
+    sound, damaged = download(store, b"a package"), download(store, b"another")
+    damaged.write_bytes(b"anothex")
     assert store.verify(deep=False) == []
-    (problem,) = store.verify(deep=True)
-    assert (problem.key, "SHA-256 is" in problem.what) == (SHA256, True)
+    assert [problem.path for problem in store.verify(deep=True)] == [damaged]
+    assert sound.exists()
 
 
-def test_what_is_in_use_is_not_pruned(store: Store) -> None:
-    store.add_blob(io.BytesIO(CONTENT), SHA256)
+def test_downloads_in_use_are_not_pruned(store: Store) -> None:
+    assert store.downloads() == store.root / "archive"
     store.remember("solution", "key", 1)
+    deb = download(store, b"a package")
+    lists = store.root / "archive/lists/0123"
+    lists.mkdir(parents=True)
+    (lists / "InRelease").write_text("x" * 10_000)
     with Store(store.root) as other:
         assert [item.kind for item in other.prune(0)] == ["value"]
         store.close()
-        assert [item.kind for item in other.prune(0)] == ["download"]
-    assert store.blob(SHA256) is None
+        would = other.prune(0, dry_run=True)
+        assert [(item.kind, item.size_bytes > 10_000) for item in would] == [("download", False), ("lists", True)]
+        assert other.prune(0) == would
+    assert not deb.exists()
+    assert not lists.exists()

@@ -34,7 +34,7 @@ def test_a_layer_is_made_and_found_again(store: Store, put: Put, key: Key) -> No
 
 def test_an_empty_place_is_asked_without_being_made(tmp_path: Path, key: Key) -> None:
     store = Store(tmp_path / "none")
-    assert (store.get(key(1)), store.blob(key(1)), store.recall("solution", "x")) == (None, None, None)
+    assert (store.get(key(1)), store.recall("solution", "x")) == (None, None)
     assert (store.list(), store.failed(), store.verify(deep=True), store.prune(0)) == ([], [], [], [])
     assert not store.root.exists()
 

@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from image_builder.layers import Layer, Store
+import pytest
+
+from image_builder.layers import Layer, Store, background
 from image_builder.layers.digest import digest
 
 Put = Callable[..., Layer]
@@ -25,6 +27,11 @@ def test_a_sound_store(store: Store, put: Put) -> None:
     put(1)
     assert store.verify(deep=False) == []
     assert store.verify(deep=True) == []
+
+
+@pytest.fixture(autouse=True)
+def wait_for_digests(no_wait_for_digests: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - after it
+    monkeypatch.setattr(background, "DIGESTS_S", 60.0)
 
 
 def test_the_digest_is_computed_by_the_end_of_the_build(store: Store, put: Put) -> None:

@@ -281,7 +281,7 @@ def test_kill_0_stays_inside(place: Place) -> None:
 
 def test_timeout(place: Place) -> None:
     outcome, seen = place.sh(
-        "setsid sleep 1000 & trap '' TERM INT; echo begun; while :; do sleep 1; done", timeout_s=0.5
+        "setsid sleep 1000 & trap '' TERM INT; echo begun; while :; do sleep 1; done", timeout_s=1.5
     )
     assert outcome.timed_out
     assert outcome.exit_status == 137
@@ -424,26 +424,52 @@ def test_in_a_chroot_that_is_no_mount_point(place: Place) -> None:
     """As in a root made by mmdebstrap and entered by chroot: pivot_root alone refuses there."""
     new = place.path / "new"
     new.mkdir()
+    # Shared, as systemd has it: what is mounted in the chroot would be seen outside.
     script = """
         set -e; cd "$1"; shift
         for d in /*; do
             if [ -L "$d" ]; then cp -P "$d" .; elif [ -d "$d" ]; then mkdir ".$d"; mount --rbind "$d" ".$d"; fi
         done
         mkdir host; mount --bind / host
-        exec chroot . "$@"
+        before=$(cat /proc/self/mountinfo)
+        chroot . "$@"
+        [ "$before" = "$(cat /proc/self/mountinfo)" ] && echo same mounts
     """
     program = """
         import sys
         from pathlib import Path
+        from image_builder.layers import Store
         from image_builder.sandbox import Sandbox, execute
         print(execute(Sandbox(Path("/host")), ["sh", "-c", "ls -d /host /.host; pwd"], log=Path(sys.argv[1])))
+        Store(Path(sys.argv[1] + "-store")).probe()
     """
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(new)]
+    command = ["unshare", "--mount", "--propagation", "shared", "sh", "-c", script, "sh", str(new)]
     command += [sys.executable, "-c", textwrap.dedent(program), str(place.log)]
     with nothing_is_left():
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert "exit_status=0" in done.stdout, done.stderr
+    assert "exit_status=" in done.stdout, done.stderr
+    assert done.stdout.endswith("same mounts\n"), done.stderr
     assert place.log.read_text().splitlines()[-1] == "/build"
+
+
+def test_a_shell_on_the_terminal(place: Place) -> None:
+    """What `image-builder shell` does: script(1) gives it a terminal to type on."""
+    program = """
+        import sys
+        from pathlib import Path
+        from image_builder.sandbox import Sandbox, enter
+        sys.exit(enter(Sandbox(Path("/"), upper=Path(sys.argv[1])), ["sh"]))
+    """
+    run = place.path / "run.py"
+    run.write_text(textwrap.dedent(program))
+    command = ["script", "--quiet", "--return", "--command", f"{sys.executable} {run} {place.upper}", "/dev/null"]
+    with nothing_is_left():
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        done, _ = child.communicate(
+            "test -t 0 && test -t 2 && pwd >here\nsleep 100\n\x03\necho $? >>here\nexit 7\n", timeout=20
+        )
+    assert child.returncode == 7, done
+    assert (place.upper / "here").read_text() == "/build\n130\n"
 
 
 def test_start_up_cost(place: Place) -> None:

@@ -1,0 +1,95 @@
+# One word for each thing one does with this project. Every target sets up what it needs (Debian packages that are
+# missing, a Python environment in .venv), works as root without sudo, and costs nothing the second time.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+TARGETS ?= squashfs qcow2 iso tarball wsl
+VENV := .venv
+STAMP := $(VENV)/.installed
+RUN := $(VENV)/bin
+
+# What `image-builder build` starts on this machine; live-build and its tools are in the tool root it makes.
+BUILD_PACKAGES := python3-venv ca-certificates debian-archive-keyring dpkg gpgv mmdebstrap mount util-linux
+# `image-builder boot`
+BOOT_PACKAGES := mtools ovmf qemu-system-x86 qemu-utils
+# The tests pack roots, sign a small archive of their own, make disks, and run live-build as its users do.
+TEST_PACKAGES := apt-utils cpio debootstrap dosfstools fdisk gpg gpg-agent gpgconf gpgv live-build squashfs-tools \
+	xorriso xz-utils zstd
+LINT_PACKAGES := python3-venv shellcheck
+
+.DEFAULT_GOAL := help
+.PHONY: help images test test-full lint bench clean root packages-venv packages-images packages-test packages-lint
+
+help: ## print this
+	@echo "make TARGET, where TARGET is one of"
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1@\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s @ 2>/dev/null || \
+		sed -nE 's/^([a-z-]+):.*## (.*)/  \1: \2/p' $(firstword $(MAKEFILE_LIST))
+	@echo "TARGETS=\"qcow2 vmdk\" names the images, PYTHON=python3.12 the Python that .venv is made with."
+
+images: root packages-images $(STAMP) ## build the images of TARGETS ("$(TARGETS)"; "all" for all); needs root
+	$(RUN)/image-builder build $(TARGETS)
+
+test: packages-test $(STAMP) ## unit tests, then the tests that mount, build and boot for real; these need root
+	$(RUN)/pytest
+	@$(call be_root,the unit tests passed; the tests that mount, build and boot)
+	$(RUN)/pytest -m 'root and not full'
+
+test-full: root packages-test $(STAMP) ## what takes long: `make images` and `make test` in fresh Debian 12 and 13
+	$(RUN)/pytest -m full
+
+lint: packages-lint $(STAMP) ## ruff, mypy, shellcheck
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/mypy --strict image_builder
+	shellcheck $$($(shell_files))
+
+bench: root packages-test $(STAMP) ## measure, and print tables of ratios; needs root and a quiet machine
+	@failed=; for bench in tests/bench/bench_*.py; do \
+		echo "== $$bench"; $(RUN)/python "$$bench" || failed+=" $$bench"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+clean: ## remove builds/, .venv and caches; the layer store and image-builder.lock stay
+	rm -rf builds build $(VENV) *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find image_builder tests -name __pycache__ -prune -exec rm -rf {} +
+
+# $(call be_root,what): end with a word about it unless this is root
+be_root = [ "$$(id -u)" = 0 ] || { echo "make $@: $1 need root: run it as root, or with sudo" >&2; exit 1; }
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS): needs root: run it as root, or with sudo" >&2; exit 1; }
+
+# Shell is what begins with a shell's #! line, and *.sh without one.
+shell_files = find hooks.d auto image_builder tests .ci -type f ! -name '*.py' ! -name '*.pyc' \
+	-exec awk 'FNR == 1 && (/^\#!.*sh$$/ || FILENAME ~ /\.sh$$/) { print FILENAME } { nextfile }' {} +
+
+# $(call install,packages): those that are missing, in one call
+define install
+@missing=$$(for name in $1; do \
+	dpkg-query --show --showformat='$${db:Status-Status}' "$$name" 2>/dev/null | grep -qx installed || echo "$$name"; \
+done); \
+[ -n "$$missing" ] || exit 0; \
+echo "installing:" $$missing; \
+[ "$$(id -u)" = 0 ] || { echo "make: packages are missing; as root: apt-get install" $$missing >&2; exit 1; }; \
+export DEBIAN_FRONTEND=noninteractive; \
+apt-get -q -o DPkg::Lock::Timeout=600 update || echo "make: apt-get update failed; trying with the lists there are" >&2; \
+apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install --yes --no-install-recommends $$missing
+endef
+
+packages-venv:
+	$(call install,python3-venv)
+
+packages-images:
+	$(call install,$(BUILD_PACKAGES) $(BOOT_PACKAGES))
+
+packages-test:
+	$(call install,$(BUILD_PACKAGES) $(BOOT_PACKAGES) $(TEST_PACKAGES))
+
+packages-lint:
+	$(call install,$(LINT_PACKAGES))
+
+# Whose checkout it is, owns what is made in it, also when sudo made it.
+$(STAMP): pyproject.toml | packages-venv
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	touch $@
+	@[ -z "$$SUDO_UID" ] || chown -R "$$SUDO_UID:$$SUDO_GID" $(VENV) *.egg-info
