@@ -22,11 +22,11 @@ LINT_PACKAGES := python3-venv shellcheck
 
 help: ## print this
 	@echo "make TARGET, where TARGET is one of"
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1@\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s @ 2>/dev/null || \
-		sed -nE 's/^([a-z-]+):.*## (.*)/  \1: \2/p' $(firstword $(MAKEFILE_LIST))
-	@echo "TARGETS=\"qcow2 vmdk\" names the images, PYTHON=python3.12 the Python that .venv is made with."
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'make images TARGETS="qcow2 vmdk" builds these; TARGETS=all all; default: $(TARGETS).'
+	@echo 'PYTHON=python3.12 says which Python .venv is made with.'
 
-images: root packages-images $(STAMP) ## build the images of TARGETS ("$(TARGETS)"; "all" for all); needs root
+images: root packages-images $(STAMP) ## build images; needs root
 	$(RUN)/image-builder build $(TARGETS)
 
 test: packages-test $(STAMP) ## unit tests, then the tests that mount, build and boot for real; these need root

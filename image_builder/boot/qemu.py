@@ -31,8 +31,9 @@ PLATFORMS: dict[str, Platform] = {
         program="qemu-system-x86_64",
         package="qemu-system-x86",
         machine="q35",
-        # The default model but for cmpxchg16b, after which QEMU 7.2 now and then leaves garbage in the flags: the guest
-        # kernel allocates with it and dies of a double fault, more often on a busy host. QEMU 8.0 ends this.
+        # The default model but for cmpxchg16b: with Debian 12's QEMU 7.2 the flags after it were now and then garbage,
+        # and the guest kernel, which allocates with it, died of a double fault (2 of 6 boots on a busy host; 0 of 9
+        # without). Later QEMU computes these flags in another way; to be tried again when 7.2 is out of use.
         emulated_cpu=("-cpu", "qemu64,-cx16"),
         cdrom=("-device", "ide-cd,drive=medium,bus=ide.0,bootindex=1"),
         # Not shown to anybody, but ISO menus in graphics mode stop without a display adapter.

@@ -34,7 +34,8 @@ def command_line(
     """
     script = ["sh", "-c", _script(sandbox, skeleton, interactive), "sandbox", *_program(sandbox, argv)]
     # A session of its own: else a hook's `kill 0` would hit unshare, which is in the same group but outside.
-    session = [] if interactive else ["setsid"]
+    # With a terminal, that is the session's, and who sits there can stop what runs.
+    session = ["setsid", "--ctty"] if interactive else ["setsid"]
     unshare = ["--pid", "--ipc", "--uts", "--fork", "--kill-child"]
     if sandbox.network == "none":
         unshare.append("--net")

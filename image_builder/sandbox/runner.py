@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from image_builder.errors import ConfigError, SurroundingsError
 from image_builder.sandbox.mounts import skeleton
 from image_builder.sandbox.namespaces import HOST_ENV, command_line, root_is_mount
 from image_builder.sandbox.spec import Outcome, Sandbox
+from image_builder.sandbox.terminal import Terminal, read, terminal, write_all
 
 POLL_S = 0.1  # how late a cancel is seen; a threading.Event cannot wake a selector
 KILLED = 128 + signal.SIGKILL
@@ -46,23 +48,23 @@ def execute(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab", buffering=0) as log_file, _upper_for_one(sandbox), _started(sandbox, argv) as running:
         deadline = None if timeout_s is None else running.started + timeout_s
-        return running.listen(_Output(log_file, on_line), deadline, cancel)
+        output = _Output(log_file, on_line)
+        outcome = running.listen(output.take, deadline=deadline, cancel=cancel)
+        output.end()
+        return outcome
 
 
 def enter(sandbox: Sandbox, argv: Sequence[str]) -> int:
     """Run argv in the sandbox on the caller's terminal, as a shell wants it; return its exit status."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
-    except OSError as e:
-        raise SurroundingsError(f"no terminal: {e.strerror}", where="/dev/tty") from e
-    # Ctrl-C is for the program on the terminal, not for us.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with _upper_for_one(sandbox), _started(sandbox, argv, terminal=terminal) as running:
-            return running.listen(None, None, None).exit_status
-    finally:
-        signal.signal(signal.SIGINT, before)
-        os.close(terminal)
+    with terminal() as screen, _upper_for_one(sandbox), _started(sandbox, argv, screen) as running:
+
+        def typed(data: bytes) -> None:
+            write_all(screen.ours, data)
+
+        def shown(data: bytes) -> None:
+            write_all(sys.stdout.fileno(), data)
+
+        return running.listen(shown, keys=(screen.keys, typed)).exit_status
 
 
 class _Output:
@@ -93,7 +95,7 @@ class _Running:
     sandbox: Sandbox
     child: subprocess.Popen[bytes]
     control: socket.socket
-    output: int | None  # our end of the pipe that is the command's stdout and stderr; None: it has a terminal
+    output: int  # our end of the pipe, or terminal, that is the command's stdout and stderr
     started: float
     complaints: IO[bytes]  # of the programs that set it up
     oom_kills: int  # the kernel's counter when it started
@@ -102,15 +104,26 @@ class _Running:
     exit_status: int | None = None
     left: list[str] = field(default_factory=list)
     usage_bytes: int | None = None
+    said: bytes = b""  # on the control socket, the beginning of a line
 
-    def listen(self, output: _Output | None, deadline: float | None, cancel: threading.Event | None) -> Outcome:
+    def listen(
+        self,
+        hear: Callable[[bytes], None],
+        *,
+        deadline: float | None = None,
+        cancel: threading.Event | None = None,
+        keys: tuple[int, Callable[[bytes], None]] | None = None,
+    ) -> Outcome:
+        """Take in what it prints until it has ended. deadline: on the clock of time.monotonic()."""
         timed_out = cancelled = False
-        said = b""
+        readers: dict[int, Callable[[bytes], None]] = {self.control.fileno(): self._control, self.output: hear}
         with selectors.DefaultSelector() as selector:
-            selector.register(self.control, selectors.EVENT_READ)
-            if self.output is not None:
-                selector.register(self.output, selectors.EVENT_READ)
-            while selector.get_map():
+            for descriptor in readers:
+                selector.register(descriptor, selectors.EVENT_READ)
+            if keys:
+                readers[keys[0]] = keys[1]
+                selector.register(keys[0], selectors.EVENT_READ)
+            while selector.get_map().keys() & {self.control.fileno(), self.output}:
                 now = time.monotonic()
                 if self.init is not None and not (timed_out or cancelled):
                     timed_out = deadline is not None and now >= deadline
@@ -121,18 +134,12 @@ class _Running:
                 if deadline is not None and not timed_out:
                     wait = max(0.0, min(wait or deadline - now, deadline - now))
                 for key, _ in selector.select(wait):
-                    data = os.read(key.fd, 65536)
-                    if not data:
-                        selector.unregister(key.fileobj)
-                    elif key.fileobj is self.control:
-                        *lines, said = (said + data).split(b"\n")
-                        for line in lines:
-                            self._heard(line.decode(errors="replace"))
-                    elif output:
-                        output.take(data)
+                    data = read(key.fd)
+                    if data:
+                        readers[key.fd](data)
+                    else:
+                        selector.unregister(key.fd)
         self.reap()
-        if output:
-            output.end()
         if not self.ready and not (timed_out or cancelled):
             self.complaints.seek(0)
             what = self.complaints.read().decode(errors="replace").strip() or "it ended before it was set up"
@@ -147,6 +154,11 @@ class _Running:
             left_running=tuple(self.left),
             out_of_memory=exit_status != 0 and not (timed_out or cancelled) and _oom_kills() > self.oom_kills,
         )
+
+    def _control(self, data: bytes) -> None:
+        *lines, self.said = (self.said + data).split(b"\n")
+        for line in lines:
+            self._heard(line.decode(errors="replace"))
 
     def _heard(self, line: str) -> None:
         word, _, rest = line.partition(" ")
@@ -197,7 +209,7 @@ class _Running:
 
 
 @contextmanager
-def _started(sandbox: Sandbox, argv: Sequence[str], terminal: int | None = None) -> Iterator[_Running]:
+def _started(sandbox: Sandbox, argv: Sequence[str], screen: Terminal | None = None) -> Iterator[_Running]:
     _check_surroundings(sandbox)
     with ExitStack() as stack:
         if work := sandbox.work_directory:
@@ -211,18 +223,18 @@ def _started(sandbox: Sandbox, argv: Sequence[str], terminal: int | None = None)
         )
         image.write(skeleton(sandbox, _files(sandbox)))
         ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
-        output = None
-        if terminal is None:
-            output, write_end = os.pipe()
-            stack.callback(os.close, output)
+        if screen:
+            output, write_end = screen.ours, screen.theirs
         else:
-            write_end = os.dup(terminal)
+            output, other = os.pipe()
+            stack.callback(os.close, output)
+            write_end = os.fdopen(other, "wb", buffering=0)
         command = command_line(
             sandbox,
             argv,
             Path(f"/proc/{os.getpid()}/fd/{image.fileno()}"),
             root_is_mount=root_is_mount(),
-            interactive=terminal is not None,
+            interactive=screen is not None,
         )
         started = time.monotonic()
         try:
@@ -232,12 +244,12 @@ def _started(sandbox: Sandbox, argv: Sequence[str], terminal: int | None = None)
                 stdin=write_end,
                 stdout=theirs.fileno(),
                 stderr=complaints.fileno(),
-                start_new_session=terminal is None,  # Ctrl-C is ours to handle
+                start_new_session=True,  # Ctrl-C is ours to handle
             )
         except OSError as e:
             raise SurroundingsError(str(e), where="the sandbox", hint="apt-get install util-linux mount") from e
         finally:
-            os.close(write_end)
+            write_end.close()
         theirs.close()
         running = _Running(sandbox, child, ours, output, started, complaints, _oom_kills())
         stack.callback(running.end)

@@ -465,11 +465,23 @@ def test_a_shell_on_the_terminal(place: Place) -> None:
     command = ["script", "--quiet", "--return", "--command", f"{sys.executable} {run} {place.upper}", "/dev/null"]
     with nothing_is_left():
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        done, _ = child.communicate(
-            "test -t 0 && test -t 2 && pwd >here\nsleep 100\n\x03\necho $? >>here\nexit 7\n", timeout=20
-        )
+        assert child.stdin
+        try:
+            for keys, sign in (
+                ("test -t 0 && test -t 2 && pwd >one; sleep 100\n", "one"),
+                ("\x03echo $? >two\n", "two"),
+            ):
+                child.stdin.write(keys)
+                child.stdin.flush()
+                wait_until((place.upper / sign).exists)
+                time.sleep(0.1)
+            done, _ = child.communicate("exit 7\n", timeout=20)
+        finally:
+            child.kill()
+            child.communicate()
     assert child.returncode == 7, done
-    assert (place.upper / "here").read_text() == "/build\n130\n"
+    assert (place.upper / "one").read_text() == "/build\n"
+    assert (place.upper / "two").read_text() == "130\n"
 
 
 def test_start_up_cost(place: Place) -> None:
