@@ -71,8 +71,9 @@ done); \
 echo "installing:" $$missing; \
 [ "$$(id -u)" = 0 ] || { echo "make: packages are missing; as root: apt-get install" $$missing >&2; exit 1; }; \
 export DEBIAN_FRONTEND=noninteractive; \
-apt-get -q -o DPkg::Lock::Timeout=600 update || echo "make: apt-get update failed; trying with the lists there are" >&2; \
-apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install --yes --no-install-recommends $$missing
+apt() { apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$$@" 2>&1; }; \
+said=$$(apt update) || echo "make: apt-get update failed, trying with the lists there are: $$said" >&2; \
+said=$$(apt install --yes --no-install-recommends $$missing) || { echo "$$said" >&2; exit 1; }
 endef
 
 packages-venv:
@@ -90,6 +91,6 @@ packages-lint:
 # Whose checkout it is, owns what is made in it, also when sudo made it.
 $(STAMP): pyproject.toml | packages-venv
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	$(RUN)/pip install -qq --disable-pip-version-check --editable '.[test,lint]'
 	touch $@
 	@[ -z "$$SUDO_UID" ] || chown -R "$$SUDO_UID:$$SUDO_GID" $(VENV) *.egg-info

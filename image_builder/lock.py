@@ -69,6 +69,9 @@ class Lock(_Model):
 
     version: Literal[1] = 1
     created: Instant
+    source_date_epoch: int | None = Field(
+        default=None, ge=0, description="seconds; kept from lock to lock while the base system's packages stay the same"
+    )
     archives: tuple[ArchivePin, ...] = ()
     snaps: tuple[SnapPin, ...] = ()
     tools: dict[str, str] = Field(default_factory=dict, description="tool -> version, as in the tool root")
@@ -127,6 +130,10 @@ class Lock(_Model):
         """SHA-256 of what is pinned; when it was pinned does not count."""
         pinned = self.model_dump(mode="json", by_alias=True, exclude={"created"})
         return hashlib.sha256(json.dumps(pinned, sort_keys=True).encode()).hexdigest()
+
+    def epoch(self) -> int:
+        """SOURCE_DATE_EPOCH of every step, in seconds: the lock's own, else its newest signed Date."""
+        return int(self.newest_date().timestamp()) if self.source_date_epoch is None else self.source_date_epoch
 
     def newest_date(self) -> datetime:
         """The newest signed Date, default of SOURCE_DATE_EPOCH. Raises PipelineError for a lock without archives."""

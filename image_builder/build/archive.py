@@ -14,6 +14,7 @@ from image_builder.apt.fetch import prefetch
 from image_builder.apt.freeze import FrozenSuite, freeze, thaw
 from image_builder.apt.freeze import blobs as cached_indices
 from image_builder.apt.lists import list_name, lists_folder
+from image_builder.apt.local import with_local_packages
 from image_builder.apt.solution import Package, Solution
 from image_builder.apt.solve import Context, in_root
 from image_builder.apt.sources import DEBIAN_KEYRING, Source, debian, parse
@@ -58,7 +59,7 @@ class Archive:
     """What the pipeline knows of the archive. Nothing is fetched before it is needed."""
 
     def __init__(self, store: Store, config: BuildConfig, project_dir: Path, tools: ToolRoot) -> None:
-        self._store, self._config, self._tools = store, config, tools
+        self._config, self.tools = config, tools
         # Bytes from the lock's suites are checked with Debian's keys as the tool root has them.
         self.keyring = config.keyring or tools.path / str(DEBIAN_KEYRING).lstrip("/")
         self.sources = sources(config, project_dir, self.keyring)
@@ -90,7 +91,7 @@ class Archive:
             now=now,
             allow_expired=not self._config.check_valid_until,
         )
-        tools = {"live-build": self._tools.live_build, "tool-root": self._tools.digest}
+        tools = {"live-build": self.tools.live_build, "tool-root": self.tools.digest}
         self.lock = Lock(created=now, archives=tuple(pins), tools=tools)
         return self.lock, True
 
@@ -128,14 +129,15 @@ class Archive:
             for path in sorted(folder.glob(pattern))
             if not path.name.endswith(".binary")
         }
-        return Context(
-            run_in_root=in_root(self._tools.path),
+        context = Context(
+            run_in_root=in_root(self.tools.path),
             sources=tuple(self.sources),
             lists=lists,
             cache=self.cache,
             architecture=self._config.architecture,
             preferences=preferences,
         )
+        return with_local_packages(context, apt / "packages.chroot")
 
 
 class Packages:

@@ -15,7 +15,7 @@ from image_builder.build.solver import StoredSolver
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
 from image_builder.layers import Store
-from image_builder.live_build import configuration, hooks, stages, tool_root
+from image_builder.live_build import configuration, hooks, stages, staging, tool_root
 from image_builder.live_build.steps import Recipe
 from image_builder.lock import Lock
 from image_builder.plan.explain import Decision, decide
@@ -105,9 +105,10 @@ def prepare(
     tools = _tools(store, config, progress)
     archive = Archive(store, config, project_dir, tools)
     lock_path = lock_path or project_dir / LOCK_NAME
-    lock, is_new = archive.pinned(lock_path, update=update)
-    epoch = config.source_date_epoch if config.source_date_epoch is not None else int(lock.newest_date().timestamp())
-    recipe = _recipe(config, project_dir, hooks_d, store, tools, archive, epoch, targets)
+    lock, is_new = _pinned(config, project_dir, store, archive, lock_path, update=update)
+    solver = _solver(config, project_dir, store, archive)
+    epoch = lock.epoch() if config.source_date_epoch is None else config.source_date_epoch
+    recipe = _recipe(config, project_dir, hooks_d, store, tools, archive, solver, epoch, targets)
     roots = grow({target.name: recipe.chain(target) for target in targets})
 
     def before(path: str) -> Mapping[str, str] | None:
@@ -130,7 +131,8 @@ def resolve_lock(
     config: BuildConfig, project_dir: Path, store: Store, progress: Progress, path: Path, *, update: bool
 ) -> tuple[Lock, bool]:
     """The lock alone, without a plan: (lock, was it made now)."""
-    return Archive(store, config, project_dir, _tools(store, config, progress)).pinned(path, update=update)
+    tools = _tools(store, config, progress)
+    return _pinned(config, project_dir, store, Archive(store, config, project_dir, tools), path, update=update)
 
 
 def _tools(store: Store, config: BuildConfig, progress: Progress) -> tool_root.ToolRoot:
@@ -149,21 +151,14 @@ def _recipe(
     store: Store,
     tools: tool_root.ToolRoot,
     archive: Archive,
+    solver: StoredSolver,
     epoch: int,
     targets: Sequence[Target],
 ) -> Recipe:
     by_hand = configuration.written_by_hand(project_dir)
     configuration.agrees(config, by_hand)
-    kinds = sorted({t.directives.get("binary", "none") for t in targets} - {"none"})
-    own_archives = any((project_dir / "config/archives").glob("*.list*"))
     pinned = dict(sorted(archive.release_files.items()))
-    preferences = [str(p) + p.read_text() for p in sorted((project_dir / "config").glob("a*/*pref*")) if p.is_file()]
-    solver = StoredSolver(
-        store, config,
-        [json.dumps(pinned), *(s.line() for s in archive.sources), *preferences, tools.digest],
-        archive.context,
-        upgrade=own_archives,
-    )  # fmt: skip
+    kinds = sorted({t.directives.get("binary", "none") for t in targets} - {"none"})
     return Recipe(
         config=config,
         project_dir=project_dir,
@@ -181,3 +176,43 @@ def _recipe(
         apt_sources="\n".join(f"deb {s.uri} {s.suite} {' '.join(s.components)}" for s in archive.sources),
         whole_tree=hooks.is_foreign(hooks_d),
     )
+
+
+def _pinned(
+    config: BuildConfig, project_dir: Path, store: Store, archive: Archive, path: Path, *, update: bool
+) -> tuple[Lock, bool]:
+    """The project's lock, or a new one with the epoch it keeps: (lock, was it made now)."""
+    lock, is_new = archive.pinned(path, update=update)
+    if is_new:
+        epoch = _kept_epoch(store, _solver(config, project_dir, store, archive), lock)
+        lock = archive.lock = lock.model_copy(update={"source_date_epoch": epoch})
+    return lock, is_new
+
+
+def _solver(config: BuildConfig, project_dir: Path, store: Store, archive: Archive) -> StoredSolver:
+    pinned = dict(sorted(archive.release_files.items()))
+    local = staging.digest(staging.parts(project_dir / "config", ["packages.chroot"]))
+    own_archives = any((project_dir / "config").glob("archives/*.list*")) or any(
+        (project_dir / "config").glob("packages.chroot/*.deb")
+    )
+    preferences = [str(p) + p.read_text() for p in sorted((project_dir / "config").glob("a*/*pref*")) if p.is_file()]
+    return StoredSolver(
+        store, config,
+        [json.dumps(pinned), *(s.line() for s in archive.sources), *preferences, local, archive.tools.digest],
+        archive.context,
+        upgrade=own_archives,
+    )  # fmt: skip
+
+
+def _kept_epoch(store: Store, solver: StoredSolver, lock: Lock) -> int:
+    """The SOURCE_DATE_EPOCH of a new lock.
+
+    It is in every key, so it must not move while nothing else does: it stays what it was when this base
+    system was first pinned here.
+    """
+    base = solver.base().digest
+    kept = store.recall("epoch", base)
+    if kept is None:
+        kept = lock.epoch()
+        store.remember("epoch", base, kept)
+    return int(kept)

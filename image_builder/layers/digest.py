@@ -13,11 +13,14 @@ from pathlib import Path
 from image_builder.layers.files import draft
 from image_builder.layers.layer import Layer, read
 
+# What overlayfs notes for itself: where a file was copied up from (an inode number), a random name for the mount.
+BY_CHANCE = {"trusted.overlay.origin", "trusted.overlay.impure", "trusted.overlay.uuid"}
+
 
 def digest(tree: Path) -> str:
     """Return SHA-256 over path, type, mode, owner, extended attributes, link target, device and content.
 
-    Times are left out, so that a layer that was copied keeps its digest; what holds for times is in the listing.
+    Times are left out, so that a layer that was copied, or made again, keeps its digest; the listing has them.
     Hard links count as files of their own.
     """
     total = hashlib.sha256()
@@ -28,7 +31,7 @@ def digest(tree: Path) -> str:
         path = root + b"/" + relative
         status = os.lstat(path)
         parts = [relative, b"%o %d %d" % (status.st_mode, status.st_uid, status.st_gid)]
-        for name in sorted(os.listxattr(path, follow_symlinks=False)):
+        for name in sorted({*os.listxattr(path, follow_symlinks=False)} - BY_CHANCE):
             parts += [os.fsencode(name), os.getxattr(path, name, follow_symlinks=False)]
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:

@@ -7,6 +7,8 @@ import os
 import struct
 from pathlib import Path
 
+from image_builder.errors import SurroundingsError
+
 # struct flock with 64-bit offsets: l_type, l_whence, l_start, l_len, l_pid (0 for these locks).
 _FLOCK = "hhqqi"
 
@@ -20,7 +22,12 @@ class KeyLocks:
     """
 
     def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        """Raises SurroundingsError if the file cannot be opened or made."""
+        try:
+            self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as e:
+            hint = "run as root, or choose another directory by --store"
+            raise SurroundingsError(f"cannot be locked: {e.strerror}", where=path, hint=hint) from e
 
     def share(self, key: str) -> None:
         """Hold key together with others; waits while one has it alone."""

@@ -224,6 +224,7 @@ class Store:
             for item in chosen if not dry_run else ():
                 if item.kind == "layer":
                     discard(self.root / "layers" / item.key[:SHORT], self.root / "trash")
+                    others.release(item.key)  # who waits for it may make it anew
                 else:
                     shelf.remove(self.root, item)
         return chosen
@@ -276,10 +277,7 @@ class Store:
     @contextmanager
     def _locks(self) -> Iterator[KeyLocks]:
         """Locks on what is in use, apart from our own, to see whether anybody holds it."""
-        try:
-            locks = KeyLocks(self.root / "used.lock")
-        except OSError as e:
-            raise _not_ours(self.root, e) from e
+        locks = KeyLocks(self.root / "used.lock")
         try:
             yield locks
         finally:

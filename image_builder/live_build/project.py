@@ -65,7 +65,9 @@ def _plain(kind: str) -> list[str]:
     Building with the chroot asks for no tools on the host, and Debian 12's version cannot do without. Where
     live-build makes no image of its own, it packs a tar at the end.
     """
-    return ["--build-with-chroot", "true", *(["--binary-image", "tar"] if kind == "none" else [])]
+    # one blank means no boot loader; nothing at all would mean live-build's own choice
+    without = ["--binary-image", "tar", "--bootloaders", " "]
+    return ["--build-with-chroot", "true", *(without if kind == "none" else [])]
 
 
 def clean(config: BuildConfig, folder: Path, more: Sequence[str]) -> None:

@@ -133,7 +133,10 @@ class Recipe:
                 steps.append(step)
         lists = self._package_lists()
         wanted = package_lists.wanted(lists)
-        known = self.solver.on_top(known, wanted.names) if known and not wanted.dynamic else None
+        # live-build installs the project's own packages too, without being asked
+        local = tuple(sorted({p.name.partition("_")[0] for p in self.config_dir.glob("packages.chroot/*.deb")}))
+        unsure = wanted.dynamic or any(self.config_dir.glob("packages/*.deb"))
+        known = self.solver.on_top(known, (*wanted.names, *local)) if known and not unsure else None
         steps.append(self._packages(lists, wanted, known))
         for hook in hooks:
             if hook.entry.phase == "chroot":

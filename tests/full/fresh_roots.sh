@@ -38,10 +38,14 @@ make_root() {
 paths_in() {
     local word
     for word in $1; do
-        word=${word#file://}
-        [[ $word == /* && -e $word ]] && echo "$word"
+        case $word in
+            file:///*) word=$(dirname "${word#file://}") ;; # the pages of an index point to files beside it
+            /etc/ssl/*) continue ;;                         # handed in as a copy
+        esac
+        if [[ $word == /* && $word != / && -e $word ]]; then
+            echo "$word"
+        fi
     done
-    return 0
 }
 
 # hand_in ROOT: resolver, certificates and pip's settings; prints what has to be bound into the root
@@ -70,8 +74,12 @@ inside() {
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
     while read -r path; do
-        [[ $path == /etc/ssl/* ]] && continue
-        mkdir -p "$root$path"
+        if [ -d "$path" ]; then
+            mkdir -p "$root$path"
+        else
+            mkdir -p "$root${path%/*}"
+            touch "$root$path"
+        fi
         mount --bind -o ro "$path" "$root$path"
     done <"$root.binds"
     while read -r name; do

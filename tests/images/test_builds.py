@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from conftest import Project, built, left_behind
+from building import Project, built, left_behind
 
 from image_builder.layers import Store
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from conftest import SHIPPED, Project, built
+from building import SHIPPED, Project, built
 
 from image_builder.boot.check import check_boot
 from image_builder.run import run

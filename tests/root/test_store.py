@@ -14,6 +14,7 @@ import pytest
 
 from image_builder.errors import SurroundingsError
 from image_builder.layers import Construction, Layer, Store
+from image_builder.layers.digest import digest
 from image_builder.run import run
 from image_builder.sandbox import Sandbox, execute
 
@@ -110,6 +111,13 @@ def test_whiteouts_devices_owners_and_attributes_are_kept_and_checked(store: Sto
     os.mknod(low.diff / "null", 0o20644, os.makedev(1, 5))
     os.utime(low.diff / "null", ns=(1, 1))
     assert {problem.key for problem in store.verify(deep=True)} == {KEY, NEXT}
+
+
+def test_the_same_step_made_twice_has_the_same_digest(store: Store) -> None:
+    low = step(store, KEY, "mkdir d; echo x >d/f", [])
+    made = [step(store, key, "mv d e; echo y >>e/f; chmod 700 e", [low.diff]) for key in (NEXT, "3" * 64)]
+    assert digest(made[0].diff) == digest(made[1].diff)
+    assert os.listxattr(made[0].diff / "e/f") == ["trusted.overlay.origin"], "what the digest leaves out"
 
 
 def test_a_layer_goes_on_over_several_commands(store: Store, tmp_path: Path) -> None:

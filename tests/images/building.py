@@ -1,0 +1,112 @@
+"""A project folder that a test builds in with the real command, and what a build may leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parents[2]
+COMMAND = Path(sys.executable).with_name("image-builder")
+SHIPPED = ("squashfs", "tarball", "wsl", "qcow2", "vmdk", "iso")
+# Quick compressors: what they make is as real, only larger.
+CONFIG = """
+    packages: [systemd-sysv, dbus, udev, iproute2, netbase, ca-certificates]
+    environment: {SQUASHFS_COMP: lz4, XZ_LEVEL: "0"}
+"""
+
+
+@dataclass
+class Project:
+    """A folder with a configuration and a hooks.d, and the store it builds with."""
+
+    folder: Path
+    store: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def hook(self, path: str, script: str, *, header: str = "# inputs:\n# packages:\n") -> Path:
+        """Write a hook below hooks.d; an existing one is replaced."""
+        file = self.folder / "hooks.d" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{header}set -eu\n{textwrap.dedent(script)}\n")
+        file.chmod(0o755)
+        return file
+
+    def series(self, name: str, text: str) -> None:
+        file = self.folder / "hooks.d/base/series" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / "hooks.d/chroot").mkdir(exist_ok=True)
+        file.write_text(textwrap.dedent(text))
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [COMMAND, *words, "--store", self.store],
+            cwd=self.folder, env={**os.environ, "CI": "1", **self.environment}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def run(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """image-builder WORDS in this folder; fails unless it ends with this status."""
+        with self.start(*words) as child:
+            stdout, stderr = child.communicate()
+        assert child.returncode == status, f"exit {child.returncode}\n{stdout}\n{stderr}"
+        return subprocess.CompletedProcess(words, child.returncode, stdout, stderr)
+
+    def build(self, *targets: str, status: int = 0) -> dict[str, Any]:
+        """Build; return the record."""
+        self.run("build", *targets, status=status)
+        return self.record()
+
+    def record(self) -> dict[str, Any]:
+        record = json.loads((self.folder / "builds/latest/build-record.json").read_text())
+        assert isinstance(record, dict)
+        return record
+
+    def artefact(self, name: str) -> Path:
+        return self.folder / "builds/latest" / name
+
+    def interrupted(self, *targets: str, when: str, by: signal.Signals) -> int:
+        """Start a build, end it by a signal when a log says `when` (a regular expression's literal text)."""
+        before = set((self.folder / "builds").glob("*"))
+        with self.start("build", *targets) as child:
+            deadline = time.monotonic() + 300
+            while time.monotonic() < deadline and child.poll() is None:
+                new = [f for f in set((self.folder / "builds").glob("*")) - before if not f.is_symlink()]
+                logs = "".join(log.read_text(errors="replace") for f in new for log in f.glob("logs/*.log"))
+                if when in logs:
+                    break
+                time.sleep(0.05)
+            assert child.poll() is None, f"ended before {when!r}: {child.communicate()}"
+            os.kill(child.pid, by)
+            child.communicate(timeout=60)
+        return child.returncode
+
+
+def built(record: Mapping[str, Any]) -> list[str]:
+    """Names of the layers this build made."""
+    return [layer["name"] for layer in record["layers"] if layer["action"] == "built"]
+
+
+def left_behind(store: Path) -> list[str]:
+    """Mounts, processes and namespaces of a build that still exist, in words."""
+    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(store) in line or "/build/" in line]
+    processes = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            root = str((folder / "root").readlink())
+            namespace = (folder / "ns/pid").readlink()
+        except OSError:
+            continue
+        if str(store) in words or root.startswith(str(store)) or namespace != Path("/proc/self/ns/pid").readlink():
+            processes.append(f"{folder.name} {words}")
+    loops = [p.name for p in Path("/sys/block").glob("loop*") if (p / "loop/backing_file").exists()]
+    return mounts + processes + loops
