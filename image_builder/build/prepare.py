@@ -20,7 +20,14 @@ from image_builder.live_build.steps import Recipe
 from image_builder.lock import Lock
 from image_builder.plan.explain import Decision, decide
 from image_builder.plan.tree import Node, grow
-from image_builder.series.resolve import Target, list_targets, resolve, split_targets, target_order_warnings
+from image_builder.series.resolve import (
+    Target,
+    list_targets,
+    resolve,
+    split_targets,
+    target_order_warnings,
+    whole_targets,
+)
 
 BOOTSTRAP = (
     "mmdebstrap",
@@ -174,8 +181,19 @@ def _recipe(
         solver=solver,
         bootstrap=(*BOOTSTRAP, f"--architectures={config.architecture}", config.suite, "/build/chroot", "-"),
         apt_sources="\n".join(f"deb {s.uri} {s.suite} {' '.join(s.components)}" for s in archive.sources),
+        owners=_owners(hooks_d),
         whole_tree=hooks.is_foreign(hooks_d),
     )
+
+
+def _owners(hooks_d: Path) -> dict[str, str]:
+    """Hook -> the first series file, by name, that lists it; collected hooks belong to none."""
+    found: dict[str, str] = {}
+    for target in whole_targets(str(hooks_d))[0]:
+        for entry in target.hooks:
+            name = Path(entry.series).name
+            found[entry.path] = min(found.get(entry.path, name), name)
+    return found
 
 
 def _pinned(

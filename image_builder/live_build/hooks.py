@@ -33,6 +33,11 @@ class Hook:
     def digest(self) -> str:
         return staging.digest(self.files)
 
+    def reads(self, variable: str) -> bool:
+        """Does the hook, or a file it may see, name this variable?"""
+        pattern = re.compile(rb"\b" + variable.encode() + rb"\b")
+        return any(pattern.search(item.content()) for item in self.files.values())
+
 
 def read(hooks_d: Path, entry: Entry, *, whole_tree: bool) -> Hook:
     """Read a hook and collect its inputs. whole_tree: it may see all of hooks.d, as in a foreign tree.

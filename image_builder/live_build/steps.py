@@ -60,6 +60,7 @@ class Recipe:
     solver: Solver
     bootstrap: tuple[str, ...]  # mmdebstrap's words
     apt_sources: str
+    owners: Mapping[str, str]  # hook -> the first series file, by name, that lists it
     whole_tree: bool = False  # a foreign hooks.d
     config_dir: Path = field(init=False)
 
@@ -129,7 +130,7 @@ class Recipe:
         known: Solution | None = self.solver.base()
         for hook in hooks:
             if hook.entry.phase == "chroot_early":
-                known, step = self._chroot_hook(hook, known)
+                known, step = self._chroot_hook(hook, known, target.name)
                 steps.append(step)
         lists = self._package_lists()
         wanted = package_lists.wanted(lists)
@@ -140,14 +141,14 @@ class Recipe:
         steps.append(self._packages(lists, wanted, known))
         for hook in hooks:
             if hook.entry.phase == "chroot":
-                known, step = self._chroot_hook(hook, known)
+                known, step = self._chroot_hook(hook, known, target.name)
                 steps.append(step)
         steps.append(self._finish(kind))
         if self.config.image_format == "none":
             return steps
         if kind != "none":
             steps.append(self._image(kind))
-        steps += [self._binary_hook(hook, kind) for hook in hooks if hook.entry.phase == "binary"]
+        steps += [self._binary_hook(hook, kind, target.name) for hook in hooks if hook.entry.phase == "binary"]
         if theirs := self._project_hooks(".binary"):
             steps.append(self._project_binary_hooks(kind, theirs))
         if kind != "none":
@@ -215,7 +216,16 @@ class Recipe:
         work = Work(script, stage, {"SOURCE_DATE_EPOCH": str(self.epoch)}, solution, archive=True)
         return self._spec("packages", f"packages ({len(wanted.names)} asked for)", work, more)
 
-    def _chroot_hook(self, hook: hook_files.Hook, known: Solution | None) -> tuple[Solution | None, StepSpec]:
+    def _image_target(self, hook: hook_files.Hook, target: str) -> str:
+        """IMAGE_TARGET for a hook: the target, if the hook looks at it; then targets do not share the step.
+
+        For all others it is one name whatever is built, so that the step can be shared.
+        """
+        return target if hook.reads("IMAGE_TARGET") else self.owners.get(hook.entry.path, "")
+
+    def _chroot_hook(
+        self, hook: hook_files.Hook, known: Solution | None, target: str
+    ) -> tuple[Solution | None, StepSpec]:
         """A hook in the root, and what apt will know of the root after it."""
         more = {"hook": hook.digest}
         names = None if hook.header.packages is None else tuple(self._expanded(n) for n in hook.header.packages)
@@ -228,7 +238,7 @@ class Recipe:
             more["packages"] = prefetch.digest
         else:
             after, prefetch = known, None
-        image_target = Path(hook.entry.series).name
+        image_target = self._image_target(hook, target)
         environment = self.environment(image_target)
         name = f"{hook.name.removesuffix('_early')}"
         stage = {**self._conf(self.plain.for_chroot()), **self._project_environment(image_target)}
@@ -299,8 +309,8 @@ class Recipe:
         stage = self._conf(conf.files, LB_BUILD_WITH_CHROOT="false")
         return {**stage, **self._project_environment(""), **self._parts(staging.IMAGE_PARTS)}
 
-    def _binary_hook(self, hook: hook_files.Hook, kind: str) -> StepSpec:
-        image_target = Path(hook.entry.series).name
+    def _binary_hook(self, hook: hook_files.Hook, kind: str, target: str) -> StepSpec:
+        image_target = self._image_target(hook, target)
         conf = self.plain if kind == "none" else self.images[kind]
         stage = {**self._conf(conf.for_chroot()), **self._parts(staging.ENVIRONMENT_FILES), **hook.files}
         # live-build runs binary hooks in binary/; those of hooks.d run in the folder above it.

@@ -96,17 +96,17 @@ def built(record: Mapping[str, Any]) -> list[str]:
 
 
 def left_behind(store: Path) -> list[str]:
-    """Mounts, processes and namespaces of a build that still exist, in words."""
-    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(store) in line or "/build/" in line]
+    """Mounts, processes, namespaces and loop devices of a build that still exist, in words."""
+    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(store) in line]
     processes = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            root = str((folder / "root").readlink())
-            namespace = (folder / "ns/pid").readlink()
+            sees = (folder / "mountinfo").read_text()
         except OSError:
             continue
-        if str(store) in words or root.startswith(str(store)) or namespace != Path("/proc/self/ns/pid").readlink():
+        # a process of a step, or one that keeps a step's mount namespace alive
+        if str(store) in words or str(store) in sees:
             processes.append(f"{folder.name} {words}")
     loops = [p.name for p in Path("/sys/block").glob("loop*") if (p / "loop/backing_file").exists()]
     return mounts + processes + loops
