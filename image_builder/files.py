@@ -23,8 +23,8 @@ def write_whole(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def give_to_caller(folder: Path, environ: dict[str, str] | None = None) -> None:
-    """Make a folder and all in it the property of who called sudo; nothing to do without sudo.
+def give_to_caller(place: Path, environ: dict[str, str] | None = None) -> None:
+    """Make a file, or a folder and all in it, the property of who called sudo; nothing to do without sudo.
 
     Only what root made is given away, and links themselves, never what they point to.
     """
@@ -32,8 +32,7 @@ def give_to_caller(folder: Path, environ: dict[str, str] | None = None) -> None:
     uid, gid = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
     if os.geteuid() != 0 or not (uid.isdigit() and gid.isdigit()):
         return
-    for base, folders, names in os.walk(folder):
-        for name in [".", *folders, *names]:
-            path = os.path.normpath(f"{base}/{name}")
-            if os.lstat(path).st_uid == 0:
-                os.lchown(path, int(uid), int(gid))
+    inside = (f"{base}/{name}" for base, folders, names in os.walk(place) for name in folders + names)
+    for path in (os.fspath(place), *inside):
+        if os.lstat(path).st_uid == 0:
+            os.lchown(path, int(uid), int(gid))

@@ -19,6 +19,7 @@ from image_builder.build.pipeline import Result
 from image_builder.build.prepare import Plan, prepare
 from image_builder.cli import explained
 from image_builder.errors import PipelineError, SurroundingsError
+from image_builder.files import give_to_caller
 from image_builder.layers import Store
 
 EPILOG = """\b
@@ -130,6 +131,7 @@ def carry_out(plan: Plan, store: Store, display: displays.Progress, *, as_json: 
         return 0
     if plan.lock_is_new:
         plan.lock.write(plan.lock_path)
+        give_to_caller(plan.lock_path)
     with display:
         result = pipeline.build(plan, store, display, threading.Event())
     for warning in result.record.warnings:

@@ -11,6 +11,7 @@ import click
 from image_builder.build import progress as displays
 from image_builder.build.prepare import resolve_lock
 from image_builder.cli.build import opened, shared
+from image_builder.files import give_to_caller
 from image_builder.lock import instant_text
 
 
@@ -28,6 +29,7 @@ def lock(
         made, is_new = resolve_lock(config, project_dir.resolve(), store, displays.make(), path, update=update)
         if is_new:
             made.write(path)
+            give_to_caller(path)
         if as_json:
             print(made.text(), end="")
             return

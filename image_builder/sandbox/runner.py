@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -54,7 +54,8 @@ def enter(sandbox: Sandbox, argv: Sequence[str]) -> int:
     with terminal() as screen, _upper_for_one(sandbox), _started(sandbox, argv, screen) as running:
 
         def typed(data: bytes) -> None:
-            write_all(screen.ours, data)
+            with suppress(OSError):  # nobody is left to read it
+                write_all(screen.ours, data)
 
         def shown(data: bytes) -> None:
             write_all(sys.stdout.fileno(), data)

@@ -37,6 +37,7 @@ class Running:
     oom_kills: int  # the kernel's counter when it started
     init: int | None = None  # pidfd of PID 1
     ready: bool = False
+    killed: bool = False
     exit_status: int | None = None
     left: list[str] = field(default_factory=list)
     usage_bytes: int | None = None
@@ -61,7 +62,7 @@ class Running:
                 selector.register(keys[0], selectors.EVENT_READ)
             while selector.get_map().keys() & {self.control.fileno(), self.output}:
                 now = time.monotonic()
-                if self.init is not None and not (timed_out or cancelled):
+                if not (timed_out or cancelled):
                     timed_out = deadline is not None and now >= deadline
                     cancelled = cancel is not None and cancel.is_set()
                     if timed_out or cancelled:
@@ -99,12 +100,16 @@ class Running:
     def _heard(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         if word == "pid":
-            self.init = os.pidfd_open(int(rest))
+            with suppress(ProcessLookupError):  # dead already: its complaint says why
+                self.init = os.pidfd_open(int(rest))
+            if self.killed:  # unshare, before it could tell the kernel that PID 1 is to die with it
+                self.kill()
         elif word == "ready":
             self.ready = True
             # Only now: PID 1 has been told by the kernel to die with unshare, and unshare to die with us. Had we
             # died before that, the script would read the end of this socket here, and end too.
-            self.control.send(b"go\n")
+            with suppress(BrokenPipeError, ConnectionResetError):  # killed meanwhile
+                self.control.send(b"go\n")
         elif word == "left":
             # "17 (name) S …"; 1 is the script, Z is dead already.
             match = re.match(r"(\d+) \((.*)\) (\S)", rest)
@@ -115,6 +120,7 @@ class Running:
 
     def kill(self) -> None:
         """Kill every process of it."""
+        self.killed = True
         with suppress(ProcessLookupError):
             if self.init is not None:
                 # Not unshare: that one is to tell us, by ending, that the last process is gone.
@@ -133,10 +139,11 @@ class Running:
         """Leave nothing, however far it came."""
         if self.child.returncode is None:
             self.kill()
-            self.control.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # not connected any more
+                self.control.shutdown(socket.SHUT_WR)
             if self.init is None:
                 # Killed while being set up: nothing there has left its parent yet, so the last one closes the socket.
-                while self.control.recv(4096):
+                while read(self.control.fileno()):
                     pass
             self.reap()
         if self.init is not None:

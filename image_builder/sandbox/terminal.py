@@ -55,11 +55,14 @@ def terminal() -> Iterator[Terminal]:
 
 
 def read(descriptor: int) -> bytes:
-    """Read what there is; nothing at the end, which a terminal tells as an error."""
+    """Read what there is; nothing at the end.
+
+    A terminal tells its end as an error, and so does a socket whose other side died without reading what we sent.
+    """
     try:
         return os.read(descriptor, 65536)
     except OSError as e:
-        if e.errno != errno.EIO:
+        if e.errno not in (errno.EIO, errno.ECONNRESET):
             raise
         return b""
 

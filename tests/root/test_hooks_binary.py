@@ -122,13 +122,39 @@ def test_wsl_is_declined_where_it_does_not_exist(trees: list[Path]) -> None:
 
 @pytest.mark.parametrize(
     ("hook", "setting", "value"),
-    [("squashfs", "SQUASHFS_COMP", "best"), ("tarball", "XZ_LEVEL", "10"), ("qcow2", "QCOW2_COMPRESSION", "rar")],
+    [
+        ("squashfs", "SQUASHFS_COMP", "best"),
+        ("tarball", "XZ_LEVEL", "10"),
+        ("qcow2", "QCOW2_COMPRESSION", "rar"),
+        ("live-menus", "LIVE_TIMEOUT", "0"),
+    ],
 )
 def test_a_setting_that_means_nothing_is_named(trees: list[Path], hook: str, setting: str, value: str) -> None:
     (trees[0] / "livecd.debian.img").write_bytes(b"x")
     result = run(hook, trees[0], **{setting: value})
     assert result.returncode == 1
     assert f"{setting}={value}" in result.stderr
+
+
+def test_live_menus_start_by_themselves_and_a_second_run_changes_nothing(trees: list[Path]) -> None:
+    isolinux, grub = trees[0] / "binary/isolinux/isolinux.cfg", trees[0] / "binary/boot/grub/config.cfg"
+    isolinux.parent.mkdir(parents=True)
+    grub.parent.mkdir(parents=True)
+    isolinux.write_text("include menu.cfg\ndefault vesamenu.c32\nprompt 0\ntimeout 0\n")
+    grub.write_text("set default=0\n")
+    assert run("live-menus", trees[0], LIVE_TIMEOUT="7").returncode == 0
+    first = isolinux.read_text(), grub.read_text()
+    assert first[0].splitlines()[0] == "serial 0 115200"
+    assert "timeout 70" in first[0].splitlines()
+    assert "set timeout=7" in first[1].splitlines()
+    assert run("live-menus", trees[0], LIVE_TIMEOUT="7").returncode == 0
+    assert (isolinux.read_text(), grub.read_text()) == first
+
+
+def test_live_menus_without_a_menu_are_a_failure(trees: list[Path]) -> None:
+    result = run("live-menus", trees[0])
+    assert result.returncode == 1
+    assert "no boot menu" in result.stderr
 
 
 def test_a_tarball_that_fails_in_the_middle_is_a_failure(trees: list[Path]) -> None:

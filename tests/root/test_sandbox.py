@@ -295,6 +295,14 @@ def test_timeout(place: Place) -> None:
     assert seen == "begun\n"
 
 
+@pytest.mark.parametrize("step", range(12))
+def test_a_timeout_at_any_moment_of_the_set_up(place: Place, step: int) -> None:
+    sandbox = Sandbox(HERE, lower=[place.layer("low")], upper=place.upper)
+    outcome, _ = place.sh("sleep 1000", sandbox, timeout_s=step * 0.003)
+    assert (outcome.timed_out, outcome.exit_status) == (True, 137)
+    assert not (place.path / "upper.work").exists()
+
+
 def test_cancel(place: Place) -> None:
     cancel = threading.Event()
     outcome, _ = place.sh("echo begun; setsid sleep 1000", cancel=cancel, on_line=lambda _: cancel.set())
