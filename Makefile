@@ -7,6 +7,8 @@ TARGETS ?= squashfs qcow2 iso tarball wsl
 VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
+# Tests build whole images, and Debian 13 keeps /tmp in memory.
+export TMPDIR ?= /var/tmp
 
 # What `image-builder build` starts on this machine; live-build and its tools are in the tool root it makes.
 BUILD_PACKAGES := python3-venv ca-certificates debian-archive-keyring dpkg gpgv mmdebstrap mount util-linux

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from typing import IO, Any
 from image_builder.errors import CommandError, SurroundingsError
 from image_builder.layers.locks import KeyLocks
 from image_builder.run import run
+
+log = logging.getLogger(__name__)
 
 
 def unique(prefix: str) -> str:
@@ -84,5 +87,14 @@ def discard(path: Path, trash: Path) -> bool:
         path.rename(grave)
     except FileNotFoundError:
         return False
-    run(["rm", "-rf", "--", grave])
+    erase(grave)
     return True
+
+
+def erase(tree: Path) -> None:
+    """Remove a tree in the trash. Another build may be at the same, over which rm(1) can stumble: not an error."""
+    try:
+        run(["rm", "-rf", "--", tree])
+    except CommandError as e:
+        if tree.exists():
+            log.warning("%s is still there: %s", tree, e)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from image_builder.layers.files import clear_drafts, discard
+from image_builder.layers.files import clear_drafts, discard, erase
 from image_builder.layers.layer import SHORT, read
 from image_builder.layers.locks import KeyLocks
-from image_builder.run import run
 
 
 def clear(store: Path) -> list[str]:
@@ -29,8 +28,8 @@ def clear(store: Path) -> list[str]:
                 owners.release(path.name)
     finally:
         owners.close()
-    # Others may be removing the same: rm -f does not mind.
-    run(["find", "trash", "-mindepth", "1", "-maxdepth", "1", "-exec", "rm", "-rf", "--", "{}", "+"], cwd=store)
+    for path in (store / "trash").iterdir():
+        erase(path)
     return cleared
 
 

@@ -77,6 +77,9 @@ check_root() {
 	fi
 	[ ! -e $root/var/cache/ldconfig/aux-cache ] || bad "cache: /var/cache/ldconfig/aux-cache"
 	find $root/proc $root/sys $root/dev/pts -mindepth 1 -maxdepth 1 -printf 'left mounted or copied: %p\n' 2>/dev/null | head -n 3 >>$found
+	if [ -d $root/boot ]; then
+		find $root/boot -name 'initrd*' -type f -size 0 -printf 'never made: /boot/%P\n' >>$found
+	fi
 	# live-build's own diversions, with their programs still out of the way
 	for name in /usr/sbin/start-stop-daemon /usr/bin/hostname /bin/hostname; do
 		[ ! -e "$root$name.distrib" ] || bad "diverted: $name.distrib"

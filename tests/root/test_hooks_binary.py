@@ -151,6 +151,14 @@ def test_live_menus_start_by_themselves_and_a_second_run_changes_nothing(trees: 
     assert (isolinux.read_text(), grub.read_text()) == first
 
 
+def test_a_live_system_without_an_initramfs_is_a_failure(trees: list[Path]) -> None:
+    (trees[0] / "binary/live").mkdir(parents=True)
+    (trees[0] / "binary/live/initrd.img-6.12").touch()
+    result = run("live-menus", trees[0])
+    assert result.returncode == 1
+    assert "initrd.img-6.12 is empty" in result.stderr
+
+
 def test_live_menus_without_a_menu_are_a_failure(trees: list[Path]) -> None:
     result = run("live-menus", trees[0])
     assert result.returncode == 1
