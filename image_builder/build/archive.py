@@ -63,7 +63,7 @@ class Archive:
         # Bytes from the lock's suites are checked with Debian's keys as the tool root has them.
         self.keyring = config.keyring or tools.path / str(DEBIAN_KEYRING).lstrip("/")
         self.sources = sources(config, project_dir, self.keyring)
-        self.cache = store.root / "archive"
+        self.cache = store.downloads()
         self.blobs: Blobs = cached_indices(self.cache)
         self.project_dir = project_dir
         self._lock_of_frozen = threading.Lock()

@@ -15,7 +15,7 @@ from image_builder.apt.download import Blobs
 from image_builder.apt.fetch import archives_folder
 from image_builder.apt.lists import copy_lists
 from image_builder.artifacts.collect import found_in
-from image_builder.build.diagnose import Diagnosis, diagnose, last_lines
+from image_builder.build.diagnose import OUT_OF_MEMORY, Diagnosis, diagnose, last_lines
 from image_builder.build.progress import Progress
 from image_builder.build.resources import Budget, check_disk, cores
 from image_builder.errors import PipelineError, SurroundingsError
@@ -65,6 +65,7 @@ class Performer:
     timeout_s: float
     cancel: threading.Event
     built: dict[str, Layer] = field(default_factory=dict)  # key -> layer, of this build
+    taken: set[Node] = field(default_factory=set)  # made by another build while this one waited
     warnings: list[str] = field(default_factory=list)
 
     def log_of(self, node: Node) -> Path:
@@ -78,6 +79,7 @@ class Performer:
         with self.store.building(node.key, on_wait=waiting, cancel=self.cancel) as place:
             if isinstance(place, Layer):
                 self.built[node.key] = place
+                self.taken.add(node)
                 self.progress.ended(node, 0.0, place.size_bytes, "made by another build meanwhile")
                 return 0.0
             return self._build(node, place)
@@ -172,6 +174,8 @@ class Performer:
                 said[-LOG_END:], exit_status=outcome.exit_status, timed_out=outcome.timed_out, timeout_s=self.timeout_s
             )
         missed = [name for name in work.expects if f"/{name}..." not in said]
+        if diagnosis is not None and outcome.out_of_memory:
+            diagnosis = OUT_OF_MEMORY
         if diagnosis is None and missed:
             diagnosis = Diagnosis(f"live-build did not run {', '.join(missed)}, and did not say so", "", False)
         if diagnosis is None:

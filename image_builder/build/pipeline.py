@@ -230,6 +230,9 @@ def _layers(
     for decision in plan.decisions:
         node = decision.node
         action: str = {"reuse": "reused", "skip": "skipped"}.get(decision.action, "built")
+        reason = decision.reason
+        if node in performer.taken:
+            action, reason = "reused", "made by another build meanwhile"
         if node in outcome.failed:
             action = "failed"
         elif node in outcome.blocked:
@@ -241,7 +244,7 @@ def _layers(
         epoch = layer.meta.get("source_date_epoch") if layer else None
         found.append(records.LayerRecord(
             key=node.key, name=node.spec.name, kind=node.spec.kind, below=node.parent.key if node.parent else None,
-            targets=tuple(node.targets), action=action, reason=decision.reason,  # type: ignore[arg-type]
+            targets=tuple(node.targets), action=action, reason=reason,  # type: ignore[arg-type]
             seconds=round(outcome.done.get(node, 0.0), 2), size_bytes=layer.size_bytes if layer else 0,
             source_date_epoch=int(epoch) if epoch is not None else None,
             log=str(log.relative_to(folder)) if log.exists() else "",

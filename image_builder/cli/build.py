@@ -112,6 +112,7 @@ class opened:
         self.store.probe()
         for line in self.store.clear_leftovers():
             print(f"cleared: {line}", file=sys.stderr)
+        self.store.forget_failed()
         return self.config, self.store
 
     def __exit__(self, *_: object) -> None:

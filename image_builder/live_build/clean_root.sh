@@ -22,6 +22,7 @@ clean_root() {
 	if [ -f $root/etc/resolv.conf ] && [ ! -L $root/etc/resolv.conf ] && ! included etc/resolv.conf; then
 		: >$root/etc/resolv.conf
 	fi
+	rm -f $root/etc/.resolv.conf.systemd-resolved.bak # the builder's, kept by the package's postinst
 	included usr/sbin/policy-rc.d || rm -f $root/usr/sbin/policy-rc.d
 	included etc/apt/apt.conf.d/00recommends || rm -f $root/etc/apt/apt.conf.d/00recommends
 	rm -f $root/etc/ssh/ssh_host_*_key $root/etc/ssh/ssh_host_*_key.pub
@@ -64,6 +65,7 @@ check_root() {
 	if [ -s $root/etc/resolv.conf ] && [ ! -L $root/etc/resolv.conf ] && ! included etc/resolv.conf; then
 		bad "resolv.conf of the builder"
 	fi
+	[ ! -e $root/etc/.resolv.conf.systemd-resolved.bak ] || bad "resolv.conf of the builder: .resolv.conf.systemd-resolved.bak"
 	name=$(cat $root/etc/hostname 2>/dev/null || true)
 	case $name in
 	localhost.localdomain | "$BUILDER_HOSTNAME") included etc/hostname || [ "$name" = "$IMAGE_HOSTNAME" ] || bad "hostname is $name" ;;

@@ -100,6 +100,7 @@ def make(store: Store, config: BuildConfig, *, log: Path) -> ToolRoot:
         log.parent.mkdir(parents=True, exist_ok=True)
         run(
             [
+                *("setpriv", "--pdeathsig", "KILL"),  # a killed build takes it along
                 "mmdebstrap",
                 "--mode=root",
                 "--variant=apt",
