@@ -4,7 +4,8 @@
 # A hook starts with these lines, so that it works under image-builder (current folder: top of the work tree)
 # and under plain live-build (current folder: binary/):
 #
-#     here=$(dirname "$(readlink -f "$0")")
+#     self=$(readlink -f "$0")
+#     here=${self%/*}
 #     [ -d chroot ] || cd ..
 #     . "$here/../lib/common.sh"
 #
@@ -28,10 +29,10 @@ die() {
 # the hook goes on in a mount namespace of its own without them; what live-build mounted stays as it is.
 if grep -q " $PWD/chroot/" /proc/self/mounts; then
     [ -z "${IN_OWN_NAMESPACE:-}" ] || die "still mounted below $PWD/chroot: $(grep -o " $PWD/chroot/[^ ]*" /proc/self/mounts)"
-    # shellcheck disable=SC2016 # expanded by the inner shell
+    # shellcheck disable=SC2016,SC2154 # expanded by the inner shell; set by the hook
     IN_OWN_NAMESPACE=yes exec unshare --mount --propagation private sh -eu -c '
         awk -v below="$PWD/chroot/" "index(\$2, below) == 1 { print \$2 }" /proc/self/mounts | sort -r | xargs -r -n 1 umount
-        exec "$0"' "$(readlink -f "$0")"
+        exec "$0"' "$self"
 fi
 
 PROJECT=${PROJECT:-debian}

@@ -27,7 +27,8 @@ TAR_HOOK = """#!/bin/sh
 # The root as a tar, not compressed.
 # inputs: lib/common.sh lib/tar.sh
 set -eu
-here=$(dirname "$(readlink -f "$0")")
+self=$(readlink -f "$0")
+here=${self%/*}
 [ -d chroot ] || cd ..
 . "$here/../lib/common.sh"
 . "$here/../lib/tar.sh"

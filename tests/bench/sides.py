@@ -150,8 +150,8 @@ def plain(ground: Ground, name: str, case: Case, target: str) -> Plain:
     """`lb config && lb build` for one target in a folder without our auto/, with nothing cached."""
     folder = ground.folder / name
     _plain_folder(folder, case, target)
-    # The same content; caches and stages as live-build's own defaults have them.
-    options = [*configuration.options(case.config, "none"), "--cache", "true", "--binary-image", "tar"]
+    # The same content; caches and stages as live-build's own defaults have them. No boot loader: one blank.
+    options = [*configuration.options(case.config, "none"), "--cache", "true", "--binary-image", "tar", "--bootloaders", " "]
     starts: list[tuple[str, float]] = []
 
     def on_line(text: str) -> None:

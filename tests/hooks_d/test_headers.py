@@ -43,7 +43,7 @@ def test_declared_inputs_are_exactly_the_files_read(hook: Path) -> None:
 @pytest.mark.parametrize("hook", BINARY, ids=name)
 def test_a_binary_hook_finds_the_tree_from_either_folder(hook: Path) -> None:
     text = hook.read_text()
-    own_folder, tree = text.index('here=$(dirname "$(readlink -f "$0")")'), text.index("[ -d chroot ] || cd ..")
+    own_folder, tree = text.index('self=$(readlink -f "$0")'), text.index("[ -d chroot ] || cd ..")
     assert own_folder < tree < text.index('lib/common.sh"')
 
 
