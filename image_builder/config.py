@@ -214,6 +214,8 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         raise ConfigError(f"is not YAML: {e}", where=path) from e
     except RecursionError as e:
         raise ConfigError("is nested too deeply", where=path) from e
+    except (ValueError, LookupError, AttributeError) as e:  # PyYAML's own, for `2026-02-31` and `!!int ''`
+        raise ConfigError(f"is not YAML: a value cannot be read: {e}", where=path) from e
     if node is None:
         return {}, {}
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):

@@ -66,7 +66,7 @@ class Archive:
         self.cache = store.downloads()
         self.blobs: Blobs = cached_indices(self.cache)
         self.project_dir = project_dir
-        self._lock_of_frozen = threading.Lock()
+        self._unpacking = threading.Lock()
         self.lock: Lock | None = None
 
     # -- the lock
@@ -109,15 +109,18 @@ class Archive:
         assert self.lock is not None
         return thaw(self.lock.archives, self.sources, keyring=self.keyring, cache=self.cache)
 
-    @cached_property
+    @property
     def lists(self) -> Path:
-        """apt's lists as they were frozen, unpacked."""
+        """apt's lists as they were frozen, unpacked when first asked for; safe in threads."""
+        with self._unpacking:
+            return self._lists
+
+    @cached_property
+    def _lists(self) -> Path:
         return lists_folder(self._frozen, cache=self.cache)
 
     def context(self) -> Context:
         """What apt is asked with; only when no earlier build was told the answer."""
-        with self._lock_of_frozen:
-            lists = self.lists
         apt = self.project_dir / "config"
         preferences = {
             path.name.removesuffix(".chroot"): path.read_text()
@@ -132,7 +135,7 @@ class Archive:
         context = Context(
             run_in_root=in_root(self.tools.path),
             sources=tuple(self.sources),
-            lists=lists,
+            lists=self.lists,
             cache=self.cache,
             architecture=self._config.architecture,
             preferences=preferences,

@@ -9,12 +9,11 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from image_builder.apt.download import Blobs
 from image_builder.apt.fetch import archives_folder
 from image_builder.apt.lists import copy_lists
 from image_builder.artifacts.collect import found_in
+from image_builder.build.archive import Archive, Packages
 from image_builder.build.diagnose import OUT_OF_MEMORY, Diagnosis, diagnose, last_lines
 from image_builder.build.progress import Progress
 from image_builder.build.resources import Budget, check_disk, cores
@@ -43,20 +42,13 @@ class StepError(PipelineError):
         super().__init__(what, where=f"{node.spec.name} (of {of})", hint=diagnosis.hint)
 
 
-class Packages(Protocol):
-    """Downloads what a step installs, or waits until somebody has."""
-
-    def ready(self, work: Work) -> None: ...
-
-
 @dataclass
 class Performer:
     """Called with a node by the executor, in one of its threads; returns the step's seconds."""
 
     store: Store
     tools: ToolRoot
-    lists: Path  # apt's frozen lists, plain
-    blobs: Blobs  # of packages, by SHA-256
+    archive: Archive
     packages: Packages
     logs: Path
     progress: Progress
@@ -156,10 +148,10 @@ class Performer:
         The lists hide what layers below hold of an older instant (overlayfs: an opaque directory).
         """
         lists = folder / "chroot/var/lib/apt/lists"
-        copy_lists(self.lists, lists)
+        copy_lists(self.archive.lists, lists)
         os.setxattr(lists, "trusted.overlay.opaque", b"y")
         archives = folder / "chroot/var/cache/apt/archives"
-        archives_folder(work.solution.packages if work.solution else (), self.blobs, archives)
+        archives_folder(work.solution.packages if work.solution else (), self.archive.blobs, archives)
         return folder
 
     def _check(self, node: Node, work: Work, outcome: Outcome, log: Path, place: Construction) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 import click
 
 from image_builder import config as configuration
+from image_builder.build import pipeline
 from image_builder.build import progress as displays
+from image_builder.build.folder import unchanged
 from image_builder.build.pipeline import Result
 from image_builder.build.prepare import Plan, prepare
 from image_builder.cli import explained
@@ -121,14 +123,13 @@ class opened:
 
 def carry_out(plan: Plan, store: Store, display: displays.Progress, *, as_json: bool) -> int:
     """Build, print the table, return the exit status."""
-    from image_builder.build import pipeline
-
     age = plan.lock.age(datetime.now(UTC))
     display.say(f"lock: {'made now' if plan.lock_is_new else plan.lock_path}, {age}")
-    if (result := pipeline.unchanged(plan)) is not None:
-        print(f"nothing to do: {result.folder} is what this build would give", file=sys.stderr)
+    if (before := unchanged(plan)) is not None:
+        folder, record = before
+        print(f"nothing to do: {folder} is what this build would give", file=sys.stderr)
         if as_json:
-            print(result.record.text(), end="")
+            print(record.text(), end="")
         return 0
     if plan.lock_is_new:
         plan.lock.write(plan.lock_path)
