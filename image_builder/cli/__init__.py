@@ -87,7 +87,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminated)
     signal.signal(signal.SIGHUP, terminated)
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="image-builder", standalone_mode=False)
     except click.exceptions.Exit as e:
         sys.exit(e.exit_code)
     except click.ClickException as e:

@@ -25,9 +25,9 @@ from image_builder.files import give_to_caller
 from image_builder.layers import Store
 
 EPILOG = """\b
-Environment (below the configuration file, above nothing): PROJECT SUBPROJECT SUITE ARCH SUBARCH
-IMAGE_TARGETS IMAGEFORMAT PROPOSED SOURCE_DATE_EPOCH IMAGE_BUILDER_STORE IMAGE_BUILDER_OUTPUT
-IMAGE_BUILDER_JOBS. Options win over the environment, the environment over image-builder.yaml."""
+Environment: PROJECT SUBPROJECT SUITE ARCH SUBARCH IMAGE_TARGETS IMAGEFORMAT PROPOSED
+SOURCE_DATE_EPOCH IMAGE_BUILDER_STORE IMAGE_BUILDER_OUTPUT IMAGE_BUILDER_JOBS.
+Options win over the environment, the environment over image-builder.yaml."""
 
 
 def shared(command: Callable[..., None]) -> Callable[..., None]:

@@ -31,6 +31,11 @@ TOP = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("image-builder")
 HELPER = re.compile(r"\[[^]]+\] lb (\S+)")  # what live-build prints when a helper begins
 SMALL = ("systemd-sysv", "dbus", "udev", "iproute2", "netbase", "ca-certificates", "less", "nano")
+# What makes plain live-build's image the same, beside the options we pass ourselves. Caches are left to its defaults;
+# one blank means no boot loader.
+PLAIN_OPTIONS = (
+    "--debootstrap-options", "--variant=minbase", "--cache", "true", "--binary-image", "tar", "--bootloaders", " ",
+)  # fmt: skip
 # A quick compressor and level: to see that a bench works, and where compressing is not what is measured.
 QUICK = {"SQUASHFS_COMP": "lz4", "XZ_LEVEL": "0"}
 
@@ -150,8 +155,7 @@ def plain(ground: Ground, name: str, case: Case, target: str) -> Plain:
     """`lb config && lb build` for one target in a folder without our auto/, with nothing cached."""
     folder = ground.folder / name
     _plain_folder(folder, case, target)
-    # The same content; caches and stages as live-build's own defaults have them. No boot loader: one blank.
-    options = [*configuration.options(case.config, "none"), "--cache", "true", "--binary-image", "tar", "--bootloaders", " "]
+    options = [*configuration.options(case.config, "none"), *PLAIN_OPTIONS]
     starts: list[tuple[str, float]] = []
 
     def on_line(text: str) -> None:

@@ -17,7 +17,7 @@ def tree(*targets: str, **inputs: str) -> list[Node]:
     chains = {}
     for target in targets:
         name, _, words = target.partition(":")
-        chains[name] = [StepSpec(KINDS.get(w, "binary"), w, {"hook": inputs.get(w, "1")}) for w in words.split()]
+        chains[name] = [StepSpec(KINDS.get(w, "binary"), w, {"name": w, "hook": inputs.get(w, "1")}) for w in words.split()]
     return grow(chains)
 
 
@@ -41,7 +41,7 @@ LINE = "t: base packages finish disk qcow2"
         pytest.param("*", "", "", id="all stored"),
         pytest.param("base packages finish", "disk qcow2", "", id="goes on from the last finished layer"),
         pytest.param("finish disk qcow2", "", "base packages", id="nobody needs what is below"),
-        pytest.param("packages finish disk", "qcow2", "base", id="nor the lowest, when the next ones are there"),
+        pytest.param("packages finish disk", "base qcow2", "", id="a step stands on all layers below it"),
         pytest.param("base packages finish qcow2", "disk", "", id="results are handed over, so they are rebuilt"),
         pytest.param("disk qcow2", "base packages finish", "", id="a manifest is a result, and needs all below it"),
     ],
@@ -53,9 +53,14 @@ def test_what_is_built(stored: str, built: str, skipped: str) -> None:
     assert list(made) == LINE.split()[1:], "lower before higher"
 
 
-def test_one_branch_that_has_to_be_built_keeps_what_is_below_both() -> None:
-    made = actions(tree("a: base packages finish x", "b: base packages finish y"), "finish x")
-    assert made == {"base": "skip", "packages": "skip", "finish": "reuse", "x": "reuse", "y": "build"}
+def test_one_branch_that_has_to_be_built_needs_what_is_below_both() -> None:
+    roots = tree("a: base packages finish x", "b: base packages finish y")
+    assert actions(roots, "finish x y") == {
+        "base": "skip", "packages": "skip", "finish": "reuse", "x": "reuse", "y": "reuse",
+    }  # fmt: skip
+    assert actions(roots, "finish x") == {
+        "base": "build", "packages": "build", "finish": "reuse", "x": "reuse", "y": "build",
+    }  # fmt: skip
 
 
 def reason(before: list[Node], after: list[Node], path: str) -> str:
@@ -88,12 +93,14 @@ def test_inputs_that_came_or_went_are_changes() -> None:
 
 def test_every_decision_has_a_reason() -> None:
     roots = tree(LINE)
-    key = nodes(roots)["base / packages / finish"].key
-    said = {d.node.spec.name: d.reason for d in decide(roots, {key}.__contains__, lambda _: None)}
-    assert said == {
-        "base": "not stored, and all that stands on it is",
-        "packages": "not stored, and all that stands on it is",
-        "finish": f"stored as {key[:12]}",
-        "disk": "never built",
+    stored = {n.key: n.spec.name for n in nodes(roots).values() if n.spec.name not in ("base", "qcow2")}
+    said = {d.node.spec.name: d.reason for d in decide(roots, stored.__contains__, lambda _: None)}
+    assert said == {name: f"stored as {key[:12]}" for key, name in stored.items()} | {
+        "base": "never built",
         "qcow2": "never built",
     }
+    last = nodes(roots)["base / packages / finish / disk / qcow2"]
+    said = {
+        d.node.spec.name: d.reason for d in decide(roots, {*stored, last.key}.__contains__, {last.path: {}}.get)
+    }
+    assert said["base"] == "not stored, and all that stands on it is"
