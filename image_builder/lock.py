@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from image_builder.errors import ConfigError, PipelineError, SurroundingsError
+from image_builder.files import write_whole
 
 SCHEMA_FILE = Path(__file__).with_name("lock.schema.json")
 
@@ -113,17 +114,7 @@ class Lock(_Model):
 
     def write(self, path: Path) -> None:
         """Whole or not at all, also when the machine loses power."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(self.text())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as e:
-            raise SurroundingsError(f"the lock cannot be written: {e.strerror or e}", where=path) from e
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, self.text())
 
     @property
     def digest(self) -> str:

@@ -153,8 +153,51 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 # Words that are near to something, so that texts get past YAML's grammar now and then.
 PIECES = st.sampled_from(
-    "suite packages jobs environment targets timeout_s store trixie : - [ ] { } , # ' \" \n \t & * ! | > ? % @ ~ null"
-    " true 1 -1 .inf 0x1f 2026-01-01 !!int !!str !!binary <<: ä \0 ---".split(" ")
+    [
+        "suite",
+        "packages",
+        "jobs",
+        "environment",
+        "targets",
+        "timeout_s",
+        "store",
+        "trixie",
+        ":",
+        "-",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "#",
+        "'",
+        '"',
+        "\n",
+        "\t",
+        "&",
+        "*",
+        "!",
+        "|",
+        ">",
+        "?",
+        "%",
+        "@",
+        "~",
+        "null",
+        "true",
+        "1",
+        "-1",
+        ".inf",
+        "0x1f",
+        "2026-01-01",
+        "!!int",
+        "!!str",
+        "!!binary",
+        "<<:",
+        "ä",
+        "\x00",
+        "---",
+    ]
 )
 
 

@@ -10,8 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from image_builder.apt.fetch import archives_folder
-from image_builder.apt.lists import copy_lists
+from image_builder.apt.handover import hand_over
 from image_builder.artifacts.collect import found_in
 from image_builder.build.archive import Archive, Packages
 from image_builder.build.diagnose import OUT_OF_MEMORY, Diagnosis, diagnose, last_lines
@@ -147,11 +146,9 @@ class Performer:
 
         The lists hide what layers below hold of an older instant (overlayfs: an opaque directory).
         """
-        lists = folder / "chroot/var/lib/apt/lists"
-        copy_lists(self.archive.lists, lists)
-        os.setxattr(lists, "trusted.overlay.opaque", b"y")
-        archives = folder / "chroot/var/cache/apt/archives"
-        archives_folder(work.solution.packages if work.solution else (), self.archive.blobs, archives)
+        packages = work.solution.packages if work.solution else ()
+        given = hand_over(self.archive.lists, packages, self.archive.blobs, folder / "chroot")
+        os.setxattr(given.lists, "trusted.overlay.opaque", b"y")
         return folder
 
     def _check(self, node: Node, work: Work, outcome: Outcome, log: Path, place: Construction) -> None:

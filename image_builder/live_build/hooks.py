@@ -62,8 +62,14 @@ def _matching(hooks_d: Path, pattern: str, hook: Path) -> dict[str, staging.Item
     if pattern.startswith("/") or ".." in Path(pattern).parts:
         raise ConfigError(f"declares the input {pattern!r}, which leaves hooks.d", where=hook)
     found: dict[str, staging.Item] = {}
-    for match in sorted(hooks_d.glob(pattern)):
+    try:
+        matches = [match for match in sorted(hooks_d.glob(pattern)) if match.exists()]
+    except ValueError as e:
+        raise ConfigError(f"declares the input {pattern!r}, which is no pattern: {e}", where=hook) from e
+    for match in matches:
         below = f"hooks.d/{match.relative_to(hooks_d)}"
+        if not match.resolve().is_relative_to(hooks_d.resolve()):
+            raise ConfigError(f"declares the input {pattern!r}: {below} leads out of hooks.d", where=hook)
         found |= staging.folder(match, below) if match.is_dir() else {below: staging.file(match)}
     if not found:
         raise ConfigError(f"declares the input {pattern!r}, which matches no file", where=hook)

@@ -74,21 +74,28 @@ def parse(script: str) -> tuple[Call, ...]:
     script: the text of /usr/lib/live/build/chroot or .../binary.
     """
     calls: list[Call] = []
-    loop: tuple[str, list[str], list[Call]] | None = None
+    loops: list[tuple[str, list[str], list[Call]]] = []
     for raw in script.splitlines():
         line = raw.strip()
         head = re.fullmatch(r"for (\w+) in ([\w -]+?)\s*;?(?: do)?", line)
         if head:
-            loop = (head[1], head[2].split(), [])
-        elif line == "done" and loop:
-            name, words, body = loop
-            for word in words:
-                calls += [Call(c.helper, tuple(a.replace(f"${{{name}}}", word) for a in c.arguments)) for c in body]
-            loop = None
+            loops.append((head[1], head[2].split(), []))
+        elif re.match(r"(for|while|until)\s", line):
+            loops.append(("", [""], []))  # over what cannot be read: its calls count once, as they stand
+        elif re.match(r"done\b", line) and loops:
+            name, words, body = loops.pop()
+            unrolled = [
+                Call(c.helper, tuple(a.replace(f"${{{name}}}", word) for a in c.arguments))
+                for word in words
+                for c in body
+            ]
+            (loops[-1][2] if loops else calls).extend(unrolled)
         elif line.startswith("lb "):
-            _, helper, *arguments = line.replace('"${@}"', "").replace('"', "").split()
-            call = Call(helper, tuple(arguments))
-            (loop[2] if loop else calls).append(call)
+            helper, *arguments = line.split()[1:]
+            plain = tuple(a.replace('"', "") for a in arguments if a != '"${@}"')
+            (loops[-1][2] if loops else calls).append(Call(helper.replace('"', "") or helper, plain))
+    for _, _, body in loops:  # never ended: better known than left out
+        calls += body
     return tuple(calls)
 
 

@@ -36,19 +36,25 @@ IMAGE_PARTS = (
 ENVIRONMENT_FILES = ("environment", "environment.chroot", "environment.binary")
 
 
+USUAL_FOLDER = 0o755
+
+
 @dataclass(frozen=True)
 class Item:
-    """One file to stage: bytes, a copy of a file, or a link. mode: permission bits."""
+    """One file to stage: bytes, a copy of a file, a link, or a folder of its own. mode: permission bits."""
 
     data: bytes | None = None
     source: Path | None = None
     link: str | None = None
     mode: int = 0o644
+    directory: bool = False  # only empty folders and those of an unusual mode; others come with their files
 
     def content(self) -> bytes:
         """What the digest sees of it."""
         if self.link is not None:
             return b"link\0" + os.fsencode(self.link)
+        if self.directory:
+            return b"folder\0"
         if self.source is not None:
             return b"file\0" + self.source.read_bytes()
         return b"file\0" + (self.data or b"")
@@ -63,7 +69,7 @@ def text(value: str, *, mode: int = 0o644) -> Item:
 
 def file(path: Path, *, executable: bool = False) -> Item:
     """A copy of a file, links followed. executable: as a hook, whatever its mode is in the tree."""
-    mode = path.stat().st_mode & 0o777
+    mode = path.stat().st_mode & 0o7777
     return Item(source=path, mode=mode | 0o111 if executable else mode)
 
 
@@ -82,6 +88,9 @@ def folder(root: Path, at: str) -> dict[str, Item]:
                 found[staged] = file(path)
             else:
                 raise ConfigError("is neither a file, a folder nor a link", where=path)
+        mode = here.stat().st_mode & 0o777
+        if here != root and (mode != USUAL_FOLDER or not (folders or names)):
+            found[f"{at}/{here.relative_to(root)}"] = Item(mode=mode, directory=True)
     return found
 
 
@@ -113,6 +122,9 @@ def write(stage: Stage, target: Path) -> None:
     for path, item in stage.items():
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
+        if item.directory:
+            place.mkdir(exist_ok=True)
+            continue
         if item.link is not None:
             place.symlink_to(item.link)
             continue
@@ -121,3 +133,6 @@ def write(stage: Stage, target: Path) -> None:
         else:
             place.write_bytes(item.data or b"")
         place.chmod(item.mode)
+    for path in sorted(stage, reverse=True):  # at last, and the inner ones first: one may be closed to writing
+        if stage[path].directory:
+            (target / path).chmod(stage[path].mode)

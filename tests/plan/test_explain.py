@@ -17,7 +17,9 @@ def tree(*targets: str, **inputs: str) -> list[Node]:
     chains = {}
     for target in targets:
         name, _, words = target.partition(":")
-        chains[name] = [StepSpec(KINDS.get(w, "binary"), w, {"name": w, "hook": inputs.get(w, "1")}) for w in words.split()]
+        chains[name] = [
+            StepSpec(KINDS.get(w, "binary"), w, {"name": w, "hook": inputs.get(w, "1")}) for w in words.split()
+        ]
     return grow(chains)
 
 
@@ -100,7 +102,5 @@ def test_every_decision_has_a_reason() -> None:
         "qcow2": "never built",
     }
     last = nodes(roots)["base / packages / finish / disk / qcow2"]
-    said = {
-        d.node.spec.name: d.reason for d in decide(roots, {*stored, last.key}.__contains__, {last.path: {}}.get)
-    }
+    said = {d.node.spec.name: d.reason for d in decide(roots, {*stored, last.key}.__contains__, {last.path: {}}.get)}
     assert said["base"] == "not stored, and all that stands on it is"

@@ -251,7 +251,7 @@ def test_mmdebstrap_installs_the_solution_and_downloads_nothing(suite: str, tmp_
     (tmp_path / "sources.list").write_text("".join(source.line() + "\n" for source in sources))
     offline = "Acquire::http::Proxy=http://127.0.0.1:9"
     script = f"""set -eu; cd {tmp_path}
-        mount --bind step/lists root/var/lib/apt/lists; mount --bind step/cache root/var/cache/apt
+        for at in var/lib/apt/lists var/cache/apt; do mount --bind step/$at root/$at; done
         mmdebstrap --mode=root --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
             --dpkgopt=force-unsafe-io --aptopt='Acquire::http::Proxy "http://127.0.0.1:9"' "$@" \
             {suite} root - <sources.list
