@@ -14,9 +14,8 @@ export TMPDIR ?= /var/tmp
 BUILD_PACKAGES := python3-venv ca-certificates debian-archive-keyring dpkg gpgv mmdebstrap mount util-linux
 # `image-builder boot`
 BOOT_PACKAGES := mtools ovmf qemu-system-x86 qemu-utils
-# The tests pack roots, sign a small archive of their own, make disks, and run live-build as its users do.
-TEST_PACKAGES := apt-utils cpio debootstrap dosfstools fdisk gpg gpg-agent gpgconf gpgv live-build squashfs-tools \
-	xorriso xz-utils zstd
+# The tests sign a small archive of their own, pack and unpack roots, and run live-build as its users do.
+TEST_PACKAGES := apt-utils cpio debootstrap gpg gpg-agent gpgconf live-build squashfs-tools xz-utils
 LINT_PACKAGES := python3-venv shellcheck
 
 .DEFAULT_GOAL := help
@@ -39,11 +38,13 @@ test: packages-test $(STAMP) ## unit tests, then the tests that mount, build and
 test-full: root packages-test $(STAMP) ## what takes long: `make images` and `make test` in fresh Debian 12 and 13
 	$(RUN)/pytest -m full
 
-lint: packages-lint $(STAMP) ## ruff, mypy, shellcheck
-	$(RUN)/ruff check
-	$(RUN)/ruff format --check
-	$(RUN)/mypy --strict image_builder
-	shellcheck $$($(shell_files))
+lint: packages-lint $(STAMP) ## ruff, mypy, shellcheck; all of them, whatever the first one finds
+	@failed=; check() { echo "$$*"; "$$@" || failed+=" $${1##*/}"; }; \
+	check $(RUN)/ruff check; \
+	check $(RUN)/ruff format --check; \
+	check $(RUN)/mypy --strict image_builder; \
+	check shellcheck $$($(shell_files)); \
+	[ -z "$$failed" ] || { echo "make lint: failed:$$failed" >&2; exit 1; }
 
 bench: root packages-test $(STAMP) ## measure, and print tables of ratios; needs root and a quiet machine
 	@failed=; for bench in tests/bench/bench_*.py; do \
@@ -62,7 +63,7 @@ root:
 
 # Shell is what begins with a shell's #! line, and *.sh without one.
 shell_files = find hooks.d auto image_builder tests .ci -type f ! -name '*.py' ! -name '*.pyc' \
-	-exec awk 'FNR == 1 && (/^\#!.*sh$$/ || FILENAME ~ /\.sh$$/) { print FILENAME } { nextfile }' {} +
+	-exec awk 'FNR == 1 && (/^\#!.*sh( .*)?$$/ || FILENAME ~ /\.sh$$/) { print FILENAME } { nextfile }' {} +
 
 # $(call install,packages): those that are missing, in one call
 define install
@@ -70,8 +71,8 @@ define install
 	dpkg-query --show --showformat='$${db:Status-Status}' "$$name" 2>/dev/null | grep -qx installed || echo "$$name"; \
 done); \
 [ -n "$$missing" ] || exit 0; \
-echo "installing:" $$missing; \
 [ "$$(id -u)" = 0 ] || { echo "make: packages are missing; as root: apt-get install" $$missing >&2; exit 1; }; \
+echo "installing:" $$missing; \
 export DEBIAN_FRONTEND=noninteractive; \
 apt() { apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$$@" 2>&1; }; \
 said=$$(apt update) || echo "make: apt-get update failed, trying with the lists there are: $$said" >&2; \

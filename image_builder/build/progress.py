@@ -98,7 +98,9 @@ class LiveProgress(Progress):
             self._live.stop()
 
     def say(self, text: str) -> None:
-        if self._live and not self.quiet:
+        if self._live is None:
+            super().say(text)
+        elif not self.quiet:
             self._live.console.print(
                 f"[{time.monotonic() - self.started_at:7.1f}] {text}", markup=False, highlight=False
             )
@@ -126,12 +128,15 @@ class LiveProgress(Progress):
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
+        for _ in range(4):
+            table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         with self._lock:
             rows = list(self._running.values())
         for row in rows:
             seconds = time.monotonic() - row.since
             size = human(_top_files(row.upper))
-            table.add_row(row.node.spec.name, _targets(row.node), f"{seconds:5.0f} s", size, row.line[:60])
+            table.add_row(row.node.spec.name, _targets(row.node), f"{seconds:5.0f} s", size, row.line)
         return table
 
 
