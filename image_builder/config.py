@@ -61,6 +61,7 @@ class BuildConfig(BaseModel):
     environment: Mapping[str, str] = Field(default_factory=dict)  # what hooks see besides the fixed names
 
     hooks: Path | None = None  # hooks.d; None: the one in the project folder, else the shipped one
+    hook_inputs: Literal["declared", "all"] = "declared"  # all: every hook sees the whole tree, as a foreign one needs
     hook_format: Literal["current", "2019"] = "current"
     tool_suite: str = "trixie"  # what the tool root is made of
 

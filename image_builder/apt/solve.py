@@ -15,6 +15,7 @@ from image_builder.apt.solution import Package, Solution, names_of, parse_uris, 
 from image_builder.apt.sources import Source
 from image_builder.errors import PipelineError
 from image_builder.run import run
+from image_builder.sandbox.namespaces import private_mounts, root_is_mount
 
 INSIDE = "/mnt"  # where the private folders stand in the tool root: a folder every root has
 _ENVIRONMENT = ("env", "-i", f"APT_CONFIG={INSIDE}/apt.conf", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8")
@@ -76,14 +77,12 @@ def in_root(root: Path) -> RunInRoot:
             'if [ "$3" = ro ]; then mount -o remount,bind,ro "$2"; fi; shift 3; n=$((n-1)); done; '
             'exec chroot "$root" "$@"'
         )
-        return run(
-            [
-                *("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"),
-                *("--pid", "--fork", "--kill-child"),  # with its PID namespace everything ends, apt's children too
-                *("sh", "-euc", script, "sh", str(root), str(len(binds)), *mounts, *argv),
-            ],
-            hint="entering the tool root needs root",
+        command = private_mounts(
+            ["sh", "-euc", script, "sh", str(root), str(len(binds)), *mounts, *argv],
+            root_is_mount=root_is_mount(),
+            also=["--pid", "--fork", "--kill-child"],  # with its PID namespace everything ends, apt's children too
         )
+        return run(["setpriv", "--pdeathsig", "KILL", *command], hint="entering the tool root needs root")
 
     return enter
 

@@ -28,6 +28,9 @@ SIGNS = (
         "the archive has moved on since the lock was made", "make a new lock: image-builder build --update", False)),
     (r"Hash Sum mismatch|File has unexpected size", Diagnosis(
         "a mirror served a file that is not the one its index names", "run the same command in some minutes", True)),
+    (r"hooks\.d/\S*: (?:No such file|not found)|cannot open \S*hooks\.d/", Diagnosis(
+        "a hook read a file it does not declare",
+        "name it in the hook's header (# inputs: FILE), or set hook_inputs: all for a tree from elsewhere", False)),
     (r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate", Diagnosis(
         "a package is not in the archive", "check its spelling and archive_areas in image-builder.yaml", False)),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from image_builder.build.solver import StoredSolver
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
 from image_builder.layers import Store
-from image_builder.live_build import configuration, hooks, stages, staging, tool_root
+from image_builder.live_build import configuration, stages, staging, tool_root
 from image_builder.live_build.steps import Recipe
 from image_builder.lock import Lock
 from image_builder.plan.explain import Decision, decide
@@ -182,7 +182,7 @@ def _recipe(
         bootstrap=(*BOOTSTRAP, f"--architectures={config.architecture}", config.suite, "/build/chroot", "-"),
         apt_sources="\n".join(f"deb {s.uri} {s.suite} {' '.join(s.components)}" for s in archive.sources),
         owners=_owners(hooks_d),
-        whole_tree=hooks.is_foreign(hooks_d),
+        whole_tree=config.hook_inputs == "all",
     )
 
 

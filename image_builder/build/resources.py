@@ -86,7 +86,7 @@ def check_disk(folder: Path, *, need: int = MIN_FREE_DISK) -> None:
     free = shutil.disk_usage(folder).free
     if free < need:
         raise SurroundingsError(
-            f"no space: {free // MIB} MiB left, a step needs {need // MIB}",
+            f"no space: {free // MIB} MiB left, a step needs {need // MIB} MiB",
             where=folder,
             hint="image-builder store prune --max-size 20G, or another --store",
         )

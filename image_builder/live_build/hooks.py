@@ -76,16 +76,6 @@ def _matching(hooks_d: Path, pattern: str, hook: Path) -> dict[str, staging.Item
     return found
 
 
-def is_foreign(hooks_d: Path) -> bool:
-    """A tree in which no hook declares inputs was not written for this program: its hooks see all of it."""
-    for path in hooks_d.rglob("*"):
-        if path.suffix in {".chroot", ".chroot_early", ".binary"} and path.is_file():
-            with path.open(encoding="utf-8", errors="replace") as f:
-                if parse(f.read(8192)).inputs is not None:
-                    return False
-    return True
-
-
 def environment_file(environment: Mapping[str, str]) -> str:
     """The lines of config/environment.chroot for those values that live-build can pass on."""
     return "".join(f"{n}={v}\n" for n, v in environment.items() if PLAIN.fullmatch(v))
