@@ -20,6 +20,7 @@ from image_builder.live_build.steps import Recipe
 from image_builder.lock import Lock
 from image_builder.plan.explain import Decision, decide
 from image_builder.plan.tree import Node, grow
+from image_builder.series.parse import parse
 from image_builder.series.resolve import (
     Target,
     list_targets,
@@ -28,6 +29,7 @@ from image_builder.series.resolve import (
     target_order_warnings,
     whole_targets,
 )
+from image_builder.series.tree import Folder
 
 BOOTSTRAP = (
     "mmdebstrap",
@@ -88,12 +90,18 @@ def chosen(hooks_d: Path, config: BuildConfig) -> tuple[Target, ...]:
     named = split_targets(list(config.targets)) or ["all"]
     if named == ["all"] and not any(t.name == "all" for t in list_targets(hooks_d)):
         named = [t.name for t in list_targets(hooks_d)]
-    names: dict[str, None] = {}
-    for target in resolve(str(hooks_d), named, format=config.hook_format).targets:
-        own = [entry for entry in target.hooks if entry.series == target.series]
-        is_group = bool(target.depends) and not own and not target.provides
-        names |= dict.fromkeys(target.depends if is_group else (target.name,))
-    return resolve(str(hooks_d), list(names), format=config.hook_format).targets
+    names = list(dict.fromkeys(named))
+    while True:
+        targets = resolve(str(hooks_d), names, format=config.hook_format).targets
+        meant = [n for t in targets for n in (t.depends if _is_group(hooks_d, t, config.hook_format) else (t.name,))]
+        if (meant := list(dict.fromkeys(meant))) == names:
+            return targets
+        names = meant
+
+
+def _is_group(hooks_d: Path, target: Target, format: str) -> bool:
+    lines = parse(Folder(hooks_d).text(target.series), format).lines
+    return bool(lines) and all(line.kind == "depends" for line in lines)
 
 
 def prepare(

@@ -2,7 +2,7 @@
 # From nothing to tested images, as a newcomer does it: a clean clone of this project in a minimal root of each Debian
 # release, there `make images` and `make test`, in mount and PID namespaces of their own.
 #
-#   fresh_roots.sh [--keep] [--only images|test] [SUITE...]      default: bookworm trixie; needs root
+#   fresh_roots.sh [--keep] [--only GOAL] [SUITE...]      default: bookworm trixie; needs root
 #
 # Into the root go git, make and ca-certificates, and from this machine what makes its network work: resolv.conf, CA
 # certificates, proxies, pip's settings. TARGETS, as for make, are the images. TMPDIR (default /var/tmp) holds the
@@ -140,7 +140,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --keep) keep=true ;;
         --only)
-            [ $# -ge 2 ] || die "--only images or --only test"
+            [ $# -ge 2 ] || die "--only GOAL: images, test or lint"
             goals=("$2")
             shift
             ;;

@@ -13,6 +13,7 @@ import pytest
 from image_builder.live_build.scripts import CLEAN_ROOT, FUNCTIONS
 
 Shell = Callable[..., tuple[int, str]]
+Plant = Callable[[Mapping[str, str]], None]
 
 # What every finished root has, as the checks expect it.
 ROOT = {
@@ -45,6 +46,12 @@ def plant(root: Path, files: Mapping[str, str]) -> None:
             path.write_text(text)
 
 
+@pytest.fixture(name="plant")
+def plant_in_work(work: Path) -> Plant:
+    """Write files below the work tree, see `plant`."""
+    return lambda files: plant(work, files)
+
+
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """The work tree of a step, with a clean root in it."""
@@ -65,8 +72,8 @@ def shell(work: Path) -> Shell:
 
     The step's own /tmp and /etc/resolv.conf, which it has in its namespace, are folders of the test here.
     """
-    functions = re.sub(r"(?<![\w/])/etc/resolv\.conf", f"{work.parent}/host/resolv.conf", f"{FUNCTIONS}\n{CLEAN_ROOT}")
-    functions = re.sub(r"(?<![\w/])/tmp/", f"{work.parent}/tmp/", functions)
+    own = {"/etc/resolv.conf": f"{work.parent}/host/resolv.conf", "/tmp/": f"{work.parent}/tmp/"}
+    functions = re.sub(r"(?<![\w/])(/etc/resolv\.conf|/tmp/)", lambda m: own[m[0]], f"{FUNCTIONS}\n{CLEAN_ROOT}")
 
     def shell(body: str, *, lb: str = "", **environment: str) -> tuple[int, str]:
         """lb: body of the script that stands for live-build's command."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from image_builder.errors import ConfigError
 from image_builder.live_build import staging
-from image_builder.live_build.hooks import Hook, environment_file, is_foreign, read, wrapper
+from image_builder.live_build.hooks import Hook, environment_file, read, wrapper
 from image_builder.series.resolve import Entry
 
 FILES = {"lib/common.sh": "lib", "ovf/a.tmpl": "A", "ovf/b.tmpl": "B", "ovf/deep/c.tmpl": "C", "secret": "S"}
@@ -110,14 +110,6 @@ def test_which_variable_a_hook_looks_at(hooks_d: Path, text: str, reads: bool) -
     assert hook(hooks_d, text).reads("IMAGE_TARGET") is reads
     (hooks_d / "lib/common.sh").write_text("name=$IMAGE_TARGET\n")
     assert hook(hooks_d, text).reads("IMAGE_TARGET"), "what it may source counts"
-
-
-def test_a_tree_is_foreign_until_one_hook_declares_inputs(hooks_d: Path) -> None:
-    hook(hooks_d, "#!/bin/sh\n# inputs: all\n", "base/readme.txt")
-    hook(hooks_d, "#!/bin/sh\n# packages: vim\n", "base/a.chroot")
-    assert is_foreign(hooks_d)
-    hook(hooks_d, "#!/bin/sh\n# inputs:\n", "base/b.chroot_early")
-    assert not is_foreign(hooks_d)
 
 
 def test_the_environment_file_has_what_live_build_can_pass_on() -> None:
