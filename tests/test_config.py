@@ -46,7 +46,7 @@ def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
 
 def test_nothing_changes_a_configuration() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        BuildConfig().suite = "sid"  # type: ignore[misc]
+        BuildConfig().suite = "sid"  # type: ignore[misc, unused-ignore]
 
 
 @pytest.mark.parametrize(

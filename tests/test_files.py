@@ -34,3 +34,21 @@ def test_without_sudo_nothing_changes_hands(tmp_path: Path) -> None:
     give_to_caller(tmp_path, {})
     give_to_caller(tmp_path, {"SUDO_UID": "me", "SUDO_GID": "us"})
     assert os.lstat(tmp_path).st_uid == before
+
+
+@pytest.mark.root
+def test_what_root_made_belongs_to_who_called_sudo_and_links_are_not_followed(tmp_path: Path) -> None:
+    place, outside = tmp_path / "builds", tmp_path / "outside"
+    (place / "deep").mkdir(parents=True)
+    (place / "deep/file").touch()
+    (place / "theirs").touch()
+    os.chown(place / "theirs", 4321, 4321)
+    outside.touch()
+    (place / "link").symlink_to(outside)
+    give_to_caller(place, {"SUDO_UID": "1234", "SUDO_GID": "1235"})
+    owners = {str(p.relative_to(tmp_path)): (p.lstat().st_uid, p.lstat().st_gid) for p in sorted(tmp_path.rglob("*"))}
+    assert owners == {
+        **dict.fromkeys(("builds", "builds/deep", "builds/deep/file", "builds/link"), (1234, 1235)),
+        "builds/theirs": (4321, 4321),
+        "outside": (0, 0),
+    }

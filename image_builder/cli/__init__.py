@@ -93,8 +93,8 @@ def main() -> None:
     except click.ClickException as e:
         e.show()
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        print("\nstopped; finished layers are kept, the same command goes on from there", file=sys.stderr)
+    except (click.Abort, KeyboardInterrupt):  # click has ended the line of the ^C
+        print("stopped; finished layers are kept, the same command goes on from there", file=sys.stderr)
         sys.exit(130)
     except PipelineError as e:
         print(explained(e), file=sys.stderr)

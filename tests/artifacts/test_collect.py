@@ -66,8 +66,10 @@ def artefact(name: str, target: str, content: str = "x", *, folder: bool = False
     return Artefact(name, 0 if folder else len(content), digest, Path(f"/{target}/{name}"), target)
 
 
-def test_the_same_file_of_two_targets_is_one(tmp_path: Path) -> None:
-    joined = join({"a": [artefact("img", "a"), artefact("zip", "a")], "b": [artefact("img", "b"), artefact("box", "b")]})
+def test_the_same_file_of_two_targets_is_one() -> None:
+    joined = join(
+        {"a": [artefact("img", "a"), artefact("zip", "a")], "b": [artefact("img", "b"), artefact("box", "b")]}
+    )
     assert [(a.name, a.target) for a in joined] == [("box", "b"), ("img", "a"), ("zip", "a")]
 
 

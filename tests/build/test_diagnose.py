@@ -15,7 +15,11 @@ from image_builder.build.diagnose import diagnose, last_lines
         ("mksquashfs: Out of memory", "out of memory", True),
         ("xz: (stdin): Cannot allocate memory", "out of memory", True),
         ("FATAL ERROR: Failed to allocate memory", "out of memory", True),
-        ("W: Failed to fetch x  Temporary failure resolving 'deb.debian.org'", "the network is lost: a host name", True),
+        (
+            "W: Failed to fetch x  Temporary failure resolving 'deb.debian.org'",
+            "the network is lost: a host name",
+            True,
+        ),
         ("curl: (6) Could not resolve host: mirror", "the network is lost: a host name", True),
         ("Could not connect to mirror:80 (10.0.0.1), connection timed out", "the network is lost: a host could", True),
         ("connect: Network is unreachable", "the network is lost: a host could", True),
@@ -45,7 +49,9 @@ def test_a_killed_step_most_likely_took_too_much_memory() -> None:
     found = diagnose("quiet", exit_status=137, timed_out=False, timeout_s=60)
     assert "memory" in found.reason
     assert found.surroundings
-    assert diagnose("No space left on device", exit_status=137, timed_out=False, timeout_s=60).reason.startswith("no sp")
+    assert diagnose("No space left on device", exit_status=137, timed_out=False, timeout_s=60).reason.startswith(
+        "no sp"
+    )
 
 
 def test_every_sign_of_the_surroundings_says_what_to_try() -> None:

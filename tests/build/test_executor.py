@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -51,7 +51,7 @@ def run(
     keep_going: bool = True,
     cancel: threading.Event | None = None,
     budget: Budget | None = None,
-    seconds: dict[str, float] | None = None,
+    seconds: Mapping[str, float] | None = None,
 ) -> Outcome:
     return execute(
         decisions,
@@ -90,7 +90,7 @@ def test_nothing_to_build_is_nothing_done() -> None:
 
 
 def test_the_branch_that_takes_longest_is_started_first(tree: Grow, to_build: ToBuild) -> None:
-    nodes = tree("a: base quick slowest", "b: base middle", "c: base short")
+    nodes = tree("c: base short", "b: base middle", "a: base quick slowest")
     seconds = {"quick": 1.0, "slowest": 50.0, "middle": 30.0, "short": 2.0}
     perform = Recorder()
     run(to_build(nodes), perform, seconds=seconds)

@@ -27,10 +27,16 @@ RECORD = BuildRecord(
         archives=(
             ArchivePin.model_validate(
                 {
-                    "uri": "http://deb.debian.org/debian", "suite": "trixie", "codename": "trixie",
-                    "components": ["main"], "architectures": ["amd64"], "inrelease_sha256": "0" * 64, "date": AT,
-                    "signer": "A" * 40, "from": "http://deb.debian.org/debian/dists/trixie/InRelease",
-                }  # fmt: skip
+                    "uri": "http://deb.debian.org/debian",
+                    "suite": "trixie",
+                    "codename": "trixie",
+                    "components": ["main"],
+                    "architectures": ["amd64"],
+                    "inrelease_sha256": "0" * 64,
+                    "date": AT,
+                    "signer": "A" * 40,
+                    "from": "http://deb.debian.org/debian/dists/trixie/InRelease",
+                }
             ),
         ),
     ),
@@ -38,7 +44,10 @@ RECORD = BuildRecord(
     tools={"live-build": "1:20250505"},
     targets=(
         TargetRecord(
-            name="qcow2", status="done", layers=("a" * 64,), seconds=3.5,
+            name="qcow2",
+            status="done",
+            layers=("a" * 64,),
+            seconds=3.5,
             artefacts=(ArtefactRecord(file="livecd.debian.qcow2", size_bytes=5, sha256="0" * 64),),
         ),
         TargetRecord(name="vmdk", status="failed", layers=(), seconds=0, error="timeout"),
@@ -47,7 +56,7 @@ RECORD = BuildRecord(
         LayerRecord(key="a" * 64, name="base", kind="base", below=None, targets=("qcow2",), action="built", reason="x"),
     ),
     warnings=("one",),
-)  # fmt: skip
+)
 
 
 def test_the_published_schema_is_the_one_of_the_code() -> None:

@@ -1,4 +1,4 @@
-"""The shell functions of the steps, run by sh in a work tree of a few files, with a live-build that is a small script."""
+"""The shell functions of the steps, run by sh in a small work tree, with a live-build that is a script of the test."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ def files(root: Path) -> set[str]:
 def test_a_dirty_root_is_made_clean(shell: Shell, plant: Plant, work: Path) -> None:
     plant({f"chroot/{path}": text for path, text, _ in DIRT})
     gone = {
-        "root/.bash_history", "root/.wget-hsts", "root/packages.chroot", "tmp/deep/file", "var/tmp/.hidden", "run/x.pid",
+        "root/.bash_history", "root/.wget-hsts", "root/packages.chroot", "tmp/deep/file", "var/tmp/.hidden",
+        "run/x.pid",
         "var/lib/systemd/random-seed", "var/lib/systemd/credential.secret", "var/cache/debconf/config.dat-old",
         "var/lib/dpkg/status-old", "var/lib/ucf/hashfile.0", "etc/ssh/ssh_host_rsa_key.pub",
     }  # fmt: skip

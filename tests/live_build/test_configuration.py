@@ -21,7 +21,7 @@ from image_builder.live_build.configuration import (
 
 WRITTEN = LiveBuildConfig(
     {
-        "common": "# LB_SYSTEM\nLB_SYSTEM=\"live\"\n",
+        "common": '# LB_SYSTEM\nLB_SYSTEM="live"\n',
         "binary": 'LB_IMAGE_TYPE="iso-hybrid"\nLB_BOOTAPPEND_LIVE="boot=live quiet"\nLB_APT_INDICES="false"\n',
     },
     {},

@@ -9,7 +9,9 @@ import pytest
 from image_builder.live_build import scripts
 from image_builder.live_build.stages import Call
 
-PACKAGES = [Call(f"chroot_{name}", (at,)) for at in ("install", "live") for name in ("package-lists", "install-packages")]
+PACKAGES = [
+    Call(f"chroot_{name}", (at,)) for at in ("install", "live") for name in ("package-lists", "install-packages")
+]
 FINISH = [Call("chroot_hooks", ()), Call("chroot_hacks", ())]
 SCRIPTS = {
     "base": scripts.base(["mmdebstrap", "--hook=a 'b'", "trixie"], "deb http://mirror/debian trixie main", "it's me"),

@@ -59,7 +59,7 @@ def test_calls_are_sorted_into_steps_in_their_order() -> None:
 
 def test_an_unknown_helper_is_an_error_that_names_all_of_them() -> None:
     calls = parse('lb chroot_hooks "${@}"\nlb chroot_zap "${@}"\nlb chroot_new x\nlb chroot_new y\n')
-    with pytest.raises(PipelineError, match="lb chroot: calls helpers .*: chroot_new, chroot_zap") as caught:
+    with pytest.raises(PipelineError, match=r"lb chroot: calls helpers .*: chroot_new, chroot_zap") as caught:
         place(calls, CHROOT_PLACES, script="lb chroot")
     assert "tool_suite" in caught.value.hint
 

@@ -57,7 +57,7 @@ def test_a_helper_is_called_with_its_arguments(shell: Shell) -> None:
 
 def test_resolv_conf_is_provided_anew_for_every_helper(shell: Shell, plant: Plant) -> None:
     plant({".build/chroot_resolv": ""})
-    spoil = 'cat chroot/etc/resolv.conf; : >chroot/etc/resolv.conf'
+    spoil = "cat chroot/etc/resolv.conf; : >chroot/etc/resolv.conf"
     assert shell("helper one; helper two", lb=spoil) == (0, NAMESERVER * 2)
 
 
@@ -84,12 +84,14 @@ def test_a_helper_that_ends_well_and_did_nothing_is_found(shell: Shell, call: st
     assert (status, said) == ((90, silent) if fails else (0, "on\n"))
 
 
-LIVE_BUILD = 'echo "$@"; mkdir -p chroot/proc; case $1 in chroot_proc) touch chroot/proc/version;; esac; touch ".build/$1"'
+LIVE_BUILD = (
+    'echo "$@"; mkdir -p chroot/proc; case $1 in chroot_proc) touch chroot/proc/version;; esac; touch ".build/$1"'
+)
 
 
 def test_mounts_are_made_anew_whatever_a_layer_below_says(shell: Shell, plant: Plant, work: Path) -> None:
     plant({".build/chroot_proc": "", ".build/chroot_sysfs": "", ".lock": ""})
-    status, said = shell('mounts; [ ! -e .lock ]', lb='[ ! -e ".build/$1" ] || exit 1; ' + LIVE_BUILD)
+    status, said = shell("mounts; [ ! -e .lock ]", lb='[ ! -e ".build/$1" ] || exit 1; ' + LIVE_BUILD)
     assert (status, said) == (0, "chroot_devpts install\nchroot_proc install\nchroot_sysfs install\n")
     assert shell("unmounts") == (0, "")
     assert list((work / ".build").iterdir()) == [], "no layer says that something is mounted"
