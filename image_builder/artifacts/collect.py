@@ -74,21 +74,28 @@ def _is_whiteout(path: Path) -> bool:
         return False
 
 
+class ClashError(PipelineError):
+    """Targets made different files of one name. names: those."""
+
+    def __init__(self, clashes: Mapping[str, str]) -> None:
+        self.names = frozenset(clashes)
+        what = "\n".join(clashes.values())
+        super().__init__(what, where="artefacts", hint="give them different names, or build the targets separately")
+
+
 def join(by_target: Mapping[str, Sequence[Artefact]]) -> list[Artefact]:
-    """All targets' artefacts, each name once. Raises PipelineError where two of one name differ."""
+    """All targets' artefacts, each name once. Raises ClashError where two of one name differ."""
     joined: dict[str, Artefact] = {}
-    clashes = []
+    clashes: dict[str, str] = {}
     for target, artefacts in by_target.items():
         for artefact in artefacts:
             other = joined.setdefault(artefact.name, artefact)
             if (other.sha256, other.size_bytes) != (artefact.sha256, artefact.size_bytes):
-                clashes.append(f"{artefact.name}: {other.target} and {target} made different files")
+                clashes[artefact.name] = f"{artefact.name}: {other.target} and {target} made different files"
             elif artefact.is_folder and other.source != artefact.source:
-                clashes.append(f"{artefact.name}: {other.target} and {target} each made a folder of that name")
+                clashes[artefact.name] = f"{artefact.name}: {other.target} and {target} each made a folder of that name"
     if clashes:
-        raise PipelineError(
-            "\n".join(clashes), where="artefacts", hint="give them different names, or build the targets separately"
-        )
+        raise ClashError(clashes)
     return [joined[name] for name in sorted(joined)]
 
 

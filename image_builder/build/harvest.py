@@ -43,9 +43,15 @@ def harvest(plan: Plan, store: Store, performer: Performer, outcome: Outcome, fo
         found.targets.append(record)
     try:
         joined = collect.join(artefacts)
-    except PipelineError as e:
+    except collect.ClashError as e:
+        # neither of two different files is the right one; all others are delivered
         found.errors.append(e)
-        joined = []
+        for number, record in enumerate(found.targets):
+            own = artefacts.get(record.name, [])
+            if e.names & {a.name for a in own}:
+                found.targets[number] = record.model_copy(update={"status": "failed", "error": str(e)})
+                artefacts[record.name] = [a for a in own if a.name not in e.names]
+        joined = collect.join(artefacts)
     for artefact in joined:
         collect.put(artefact, folder)
     write_whole(folder / "SHA256SUMS", collect.checksums(joined))

@@ -25,7 +25,7 @@ from image_builder.plan.explain import remembered
 from image_builder.plan.tree import Node
 from image_builder.sandbox import Bind, Outcome, Sandbox, execute
 
-LOG_END = 20_000  # characters looked at for the reason of a failure
+LOG_END = 4_000  # characters looked at for the reason of a failure; above them stands what a retry has mended
 
 
 class StepError(PipelineError):

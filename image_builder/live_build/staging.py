@@ -68,8 +68,11 @@ def text(value: str, *, mode: int = 0o644) -> Item:
 
 
 def file(path: Path, *, executable: bool = False) -> Item:
-    """A copy of a file, links followed. executable: as a hook, whatever its mode is in the tree."""
-    mode = path.stat().st_mode & 0o7777
+    """A copy of a file, links followed. executable: as a hook, whatever its mode is in the tree.
+
+    Write permission for others is left out: it tells the umask of whoever made the checkout.
+    """
+    mode = path.stat().st_mode & 0o7777 & ~0o022
     return Item(source=path, mode=mode | 0o111 if executable else mode)
 
 
@@ -88,7 +91,7 @@ def folder(root: Path, at: str) -> dict[str, Item]:
                 found[staged] = file(path)
             else:
                 raise ConfigError("is neither a file, a folder nor a link", where=path)
-        mode = here.stat().st_mode & 0o777
+        mode = here.stat().st_mode & 0o777 & ~0o022
         if here != root and (mode != USUAL_FOLDER or not (folders or names)):
             found[f"{at}/{here.relative_to(root)}"] = Item(mode=mode, directory=True)
     return found

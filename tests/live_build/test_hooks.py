@@ -66,7 +66,6 @@ def test_in_a_foreign_tree_a_hook_sees_all(hooks_d: Path, tmp_path: Path) -> Non
         ("out", "hooks.d/out leads out of hooks.d"),
         ("ovf/*.txt", "'ovf/\\*.txt', which matches no file"),
         ("dangling*", "matches no file"),
-        ("ovf**", "'ovf\\*\\*', which is no pattern"),
     ],
 )
 def test_inputs_that_cannot_be_had_are_refused(hooks_d: Path, declared: str, message: str) -> None:
