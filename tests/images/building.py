@@ -95,8 +95,18 @@ def built(record: Mapping[str, Any]) -> list[str]:
     return [layer["name"] for layer in record["layers"] if layer["action"] == "built"]
 
 
-def left_behind(store: Path) -> list[str]:
-    """Mounts, processes, namespaces and loop devices of a build that still exist, in words."""
+def left_behind(store: Path, *, wait_s: float = 10.0) -> list[str]:
+    """Mounts, processes, namespaces and loop devices of a build that still exist, in words.
+
+    wait_s: a killed build's processes are ended by the kernel, which takes its moment on a busy machine.
+    """
+    deadline = time.monotonic() + wait_s
+    while (found := _left(store)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def _left(store: Path) -> list[str]:
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(store) in line]
     processes = []
     for folder in Path("/proc").glob("[0-9]*"):
