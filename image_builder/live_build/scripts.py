@@ -50,11 +50,18 @@ def prepare(calls: Sequence[Call]) -> str:
     )
 
 
-def packages(calls: Sequence[Call]) -> str:
-    """Package lists and their installation, in live-build's two passes."""
+def packages(calls: Sequence[Call], *, live_pass: bool = True) -> str:
+    """Package lists and their installation, in live-build's two passes.
+
+    live_pass: False where no list is for the second pass alone, which then would ask for the same again.
+    """
     lines = ["mounts"]
     for call in calls:
-        if call.helper == "chroot_install-packages":
+        if call.arguments == ("live",) and not live_pass:
+            lines += [f"say 'no list for the live pass: {call.helper} live is not needed'"]
+        elif call.helper == "chroot_package-lists":
+            lines += [shlex.join(["helper_sparing_packages", call.helper, *call.arguments])]
+        elif call.helper == "chroot_install-packages":
             done = shlex.join(["helper_done", call.helper, *call.arguments])
             lines += ["cp chroot/root/packages.chroot /tmp/wanted 2>/dev/null || : >/tmp/wanted", done]
             lines += ["installed /tmp/wanted"]

@@ -51,6 +51,15 @@ helper_done() {
 	[ -e ".build/$name" ] || [ -e ".build/$1" ] || fail "live-build's helper $1 ended well, but left no stage file"
 }
 
+# The same for a helper that ends by removing every .deb in the root's cache: ours are fetched already and
+# still to be installed.
+helper_sparing_packages() {
+	mount -t tmpfs -o mode=0755 tmpfs chroot/var/cache/apt/archives
+	mkdir -m 0700 chroot/var/cache/apt/archives/partial
+	helper "$@"
+	umount chroot/var/cache/apt/archives
+}
+
 # live-build's own helpers mount into the root; a step's mounts are gone with its namespace, so the
 # stage files a layer below brought along say nothing about this step.
 mounts() {

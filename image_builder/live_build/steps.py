@@ -212,7 +212,8 @@ class Recipe:
         stage = {**conf, **self._project_environment(""), **files}
         more = {"config": staging.digest(stage)}
         more["packages"] = solution.digest if solution else self.lock_digest
-        script = scripts.packages(self.chroot_calls.get("packages", ()))
+        live_pass = bool(wanted.dynamic) or any(name.endswith(".list.chroot_live") for name in lists)
+        script = scripts.packages(self.chroot_calls.get("packages", ()), live_pass=live_pass)
         work = Work(script, stage, {"SOURCE_DATE_EPOCH": str(self.epoch)}, solution, archive=True)
         return self._spec("packages", f"packages ({len(wanted.names)} asked for)", work, more)
 

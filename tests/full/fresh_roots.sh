@@ -70,6 +70,7 @@ hand_in() {
 inside() {
     local root=$1 path environment=()
     shift
+    mount --bind "$root" "$root" # as on a machine, where / is a mount point; some tests change its propagation
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"

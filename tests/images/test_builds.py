@@ -140,6 +140,14 @@ def test_interrupted_in_the_package_install(small: Make) -> None:
     assert "base trixie amd64" not in names
 
 
+def test_packages_are_fetched_once_ahead_of_their_step(small: Make) -> None:
+    project = two_targets(small)
+    (project.folder / "image-builder.yaml").write_text("packages: [bc]\n")
+    project.build("one")
+    (log,) = project.artefact("logs").glob("packages*.log")
+    assert "Need to get 0 B/" in log.read_text()
+
+
 def test_two_builds_at_once_make_each_layer_once(small: Make) -> None:
     one, two = two_targets(small), two_targets(small)
     for project in (one, two):

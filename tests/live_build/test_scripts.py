@@ -57,11 +57,11 @@ def test_words_stay_words() -> None:
 def test_both_passes_of_the_packages_are_checked() -> None:
     found = [line for line in body(SCRIPTS["packages"]) if line.startswith(("helper", "installed", "chroot"))]
     assert found == [
-        "helper chroot_package-lists install",
+        "helper_sparing_packages chroot_package-lists install",
         "helper_done chroot_install-packages install",
         "installed /tmp/wanted",
         "chroot chroot dpkg-query -W >chroot.packages.install",
-        "helper chroot_package-lists live",
+        "helper_sparing_packages chroot_package-lists live",
         "helper_done chroot_install-packages live",
         "installed /tmp/wanted",
     ]
