@@ -15,7 +15,7 @@ BUILD_PACKAGES := python3-venv ca-certificates debian-archive-keyring dpkg gpgv 
 # `image-builder boot`
 BOOT_PACKAGES := mtools ovmf qemu-system-x86 qemu-utils
 # The tests sign a small archive of their own, pack and unpack roots, and run live-build as its users do.
-TEST_PACKAGES := apt-utils cpio debootstrap gpg gpg-agent gpgconf live-build squashfs-tools xz-utils
+TEST_PACKAGES := apt-utils cpio debootstrap gpg gpg-agent gpgconf live-build procps squashfs-tools xz-utils
 LINT_PACKAGES := python3-venv shellcheck
 
 .DEFAULT_GOAL := help
