@@ -8,11 +8,9 @@ from pathlib import Path
 
 import click
 
-import image_builder
-from image_builder.errors import ConfigError
+from image_builder import config as configuration
+from image_builder.build.prepare import hooks_folder
 from image_builder.series.resolve import Target, whole_targets
-
-SHIPPED = Path(image_builder.__file__).parent.parent / "hooks.d"
 
 
 @click.command()
@@ -24,9 +22,7 @@ SHIPPED = Path(image_builder.__file__).parent.parent / "hooks.d"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects, with each target's hooks.")
 def targets(hooks_source: Path | None, as_json: bool) -> None:
     """List the image targets: name, description, what each depends on and provides."""
-    folder = hooks_source or next((path for path in (Path("hooks.d"), SHIPPED) if path.is_dir()), None)
-    if folder is None:
-        raise ConfigError("no hooks.d folder", where=Path.cwd(), hint="name it with --hooks-source")
+    folder = hooks_source or hooks_folder(configuration.load(Path.cwd()), Path.cwd())
     found, errors = whole_targets(folder)
     if as_json:
         click.echo(json.dumps([_plain(target) for target in found], indent=2))

@@ -50,10 +50,11 @@ def prepare(calls: Sequence[Call]) -> str:
     )
 
 
-def packages(calls: Sequence[Call], *, live_pass: bool = True) -> str:
+def packages(calls: Sequence[Call], *, live_pass: bool = True, initramfs: bool = False) -> str:
     """Package lists and their installation, in live-build's two passes.
 
     live_pass: False where no list is for the second pass alone, which then would ask for the same again.
+    initramfs: INITRD=No kept the packages from making one; make it for every kernel that has none.
     """
     lines = ["mounts"]
     for call in calls:
@@ -66,6 +67,7 @@ def packages(calls: Sequence[Call], *, live_pass: bool = True) -> str:
             lines += ["cp chroot/root/packages.chroot /tmp/wanted 2>/dev/null || : >/tmp/wanted", done]
             lines += ["installed /tmp/wanted"]
             if call.arguments == ("install",):
+                lines += ["initramfs_once"] if initramfs else []
                 lines += ["chroot chroot dpkg-query -W >chroot.packages.install"]
         else:
             lines += _calls([call])

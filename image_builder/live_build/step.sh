@@ -89,6 +89,17 @@ lists() {
 		fail "apt saw another archive than the lock: it has moved since; make a new lock with --update"
 }
 
+# Make the initramfs of every kernel that has none.
+initramfs_once() {
+	for modules in chroot/lib/modules/*; do
+		version=${modules##*/}
+		if [ -d "$modules" ] && [ ! -e "chroot/boot/initrd.img-$version" ]; then
+			chroot chroot env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+				SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" update-initramfs -c -k "$version"
+		fi
+	done
+}
+
 # installed FILE: every package named in it has to be installed, or provided by one that is.
 installed() {
 	# shellcheck disable=SC2016 # dpkg-query's own fields

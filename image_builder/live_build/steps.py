@@ -104,12 +104,12 @@ class Recipe:
         local = staging.folder(self.project_dir / "local", "local")
         return {f"config/{path}": item for path, item in found.items()} | local
 
-    def _project_environment(self, image_target: str) -> dict[str, staging.Item]:
-        """The project's config/environment*, and the hooks' own names added to the chroot's."""
+    def _project_environment(self, image_target: str, **more: str) -> dict[str, staging.Item]:
+        """The project's config/environment*, and the hooks' own names (and more) added to the chroot's."""
         found = self._parts(staging.ENVIRONMENT_FILES)
         theirs = found.get("config/environment.chroot")
         above = theirs.content().removeprefix(b"file\0").decode() if theirs else ""
-        ours = hook_files.environment_file(self.environment(image_target))
+        ours = hook_files.environment_file({**self.environment(image_target), **more})
         return {**found, "config/environment.chroot": staging.text(f"{above}\n{ours}")}
 
     def _frozen_lists(self) -> dict[str, staging.Item]:
@@ -209,11 +209,13 @@ class Recipe:
         files = self._parts(staging.PACKAGES_PARTS)
         files |= {f"config/package-lists/{name}": staging.text(text) for name, text in lists.items()}
         conf = self._conf(self.plain.for_chroot(), LB_BUILD_WITH_CHROOT="true" if wanted.executes else "false")
-        stage = {**conf, **self._project_environment(""), **files}
+        # Every kernel and every package with a part in it makes the initramfs anew; the step makes it once, at the end.
+        once = solution is not None and any(name == "initramfs-tools" for name, _ in solution.installed)
+        stage = {**conf, **self._project_environment("", **({"INITRD": "No"} if once else {})), **files}
         more = {"config": staging.digest(stage)}
         more["packages"] = solution.digest if solution else self.lock_digest
         live_pass = bool(wanted.dynamic) or any(name.endswith(".list.chroot_live") for name in lists)
-        script = scripts.packages(self.chroot_calls.get("packages", ()), live_pass=live_pass)
+        script = scripts.packages(self.chroot_calls.get("packages", ()), live_pass=live_pass, initramfs=once)
         work = Work(script, stage, {"SOURCE_DATE_EPOCH": str(self.epoch)}, solution, archive=True)
         return self._spec("packages", f"packages ({len(wanted.names)} asked for)", work, more)
 

@@ -57,14 +57,15 @@ def compare(ground: Ground, name: str, case: Case, target: str, pack: str, bound
     folder = project(ground, f"ours-{name}", case)
     ours = build(folder, ground.cold_store(f"store-{name}"), [target])
     floor = by_hand(ground, f"floor-{name}", f"{root_by_hand(case.config)}\n{pack}")
+    default = plain(ground, f"default-{name}", case, target, with_chroot=True)
     other = plain(ground, f"plain-{name}", case, target)
     rows = [
         Row(f"{name}: image-builder build {target}", ours),
         Row(f"{name}: mmdebstrap and {pack.split(maxsplit=1)[0]} by hand", floor),
-        Row(f"{name}: lb config && lb build", other.cost),
-        Row(f"{name}: the same without live-build's own image", other.counted),
-        against(f"{name}: ours against plain", ours, other.cost),
-        against(f"{name}: ours against plain without its own image", ours, other.counted, bound),
+        Row(f"{name}: lb config && lb build", default.counted),
+        Row(f"{name}: lb config --build-with-chroot false && lb build", other.counted),
+        against(f"{name}: ours against plain", ours, default.counted, bound),
+        against(f"{name}: ours against plain without a copy of the root", ours, other.counted),
         against(f"{name}: ours against the floor (an aim)", ours, floor, FLOOR_AIM),
     ]
     return rows, same_packages(folder, target, other)

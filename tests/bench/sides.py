@@ -151,11 +151,15 @@ class Plain:
         return Cost(self.cost.wall_s - self.own_image_s, self.cost.cpu_s)
 
 
-def plain(ground: Ground, name: str, case: Case, target: str) -> Plain:
-    """`lb config && lb build` for one target in a folder without our auto/, with nothing cached."""
+def plain(ground: Ground, name: str, case: Case, target: str, *, with_chroot: bool = False) -> Plain:
+    """`lb config && lb build` for one target in a folder without our auto/, with nothing cached.
+
+    with_chroot: as live-build does it by default, with a copy of the root and its archives set up once more.
+    """
     folder = ground.folder / name
     _plain_folder(folder, case, target)
     options = [*configuration.options(case.config, "none"), *PLAIN_OPTIONS]
+    options += ["--build-with-chroot", "true"] if with_chroot else []
     starts: list[tuple[str, float]] = []
 
     def on_line(text: str) -> None:

@@ -148,6 +148,18 @@ def test_packages_are_fetched_once_ahead_of_their_step(small: Make) -> None:
     assert "Need to get 0 B/" in log.read_text()
 
 
+@pytest.mark.full
+def test_a_kernel_in_a_package_list_makes_its_initramfs_once(small: Make) -> None:
+    project = two_targets(small)
+    text = "packages: [linux-image-cloud-amd64, initramfs-tools, zstd]\n"
+    (project.folder / "image-builder.yaml").write_text(text)
+    project.hook("base/mark.chroot", "ls -l /boot >/etc/marked")
+    project.build("one")
+    (log,) = project.artefact("logs").glob("packages*.log")
+    assert log.read_text().count("update-initramfs: Generating") == 1
+    assert "initrd.img-" in project.artefact("livecd.debian.one").read_text()
+
+
 def test_two_builds_at_once_make_each_layer_once(small: Make) -> None:
     one, two = two_targets(small), two_targets(small)
     for project in (one, two):
