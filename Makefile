@@ -42,7 +42,7 @@ lint: packages-lint $(STAMP) ## ruff, mypy, shellcheck; all of them, whatever th
 	@failed=; check() { echo "$$*"; "$$@" || failed+=" $${1##*/}"; }; \
 	check $(RUN)/ruff check; \
 	check $(RUN)/ruff format --check; \
-	check $(RUN)/mypy --strict image_builder; \
+	check $(RUN)/mypy --strict image_builder proxy snaps; \
 	check shellcheck $$($(shell_files)); \
 	[ -z "$$failed" ] || { echo "make lint: failed:$$failed" >&2; exit 1; }
 
@@ -53,7 +53,7 @@ bench: root packages-test $(STAMP) ## measure, and print tables of ratios; needs
 
 clean: ## remove builds/, .venv and caches; the layer store and image-builder.lock stay
 	rm -rf builds build $(VENV) *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find image_builder tests -name __pycache__ -prune -exec rm -rf {} +
+	find image_builder proxy snaps tests -name __pycache__ -prune -exec rm -rf {} +
 
 # $(call be_root,what): end with a word about it unless this is root
 be_root = [ "$$(id -u)" = 0 ] || { echo "make $@: $1 need root: run it as root, or with sudo" >&2; exit 1; }
@@ -62,7 +62,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS): needs root: run it as root, or with sudo" >&2; exit 1; }
 
 # Shell is what begins with a shell's #! line, and *.sh without one.
-shell_files = find hooks.d auto image_builder tests .ci -type f ! -name '*.py' ! -name '*.pyc' \
+shell_files = find hooks.d auto image_builder proxy snaps tests .ci -type f ! -name '*.py' ! -name '*.pyc' \
 	-exec awk 'FNR == 1 && (/^\#!.*sh( .*)?$$/ || FILENAME ~ /\.sh$$/) { print FILENAME } { nextfile }' {} +
 
 # $(call install,packages): those that are missing, in one call

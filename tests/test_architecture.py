@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[1] / "image_builder"
+PROJECT = Path(__file__).parents[1]
+TOP = PROJECT / "image_builder"
 # From the top floor down; folders of one floor do not import each other.
 FLOORS = (
     {"cli"},
@@ -18,8 +19,10 @@ FLOORS = (
     {"artifacts", "boot", "apt"},
     {"layers", "plan"},
     {"sandbox"},
+    {"proxy", "snaps"},
     {"config", "lock"},
     {"series"},
+    {"scratch"},
     {"files", "run"},
     {"errors"},
 )
@@ -30,21 +33,37 @@ def floor(name: str) -> int:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Folders and modules of image_builder that a module names, also inside its functions."""
+    """Folders and modules of the project that a module names, also inside its functions."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("image_builder"):
+        if isinstance(node, ast.ImportFrom) and node.module:
             parts = node.module.split(".")
-            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+            if parts[0] in ("proxy", "snaps"):
+                yield parts[0]
+            elif parts[0] == "image_builder":
+                yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
         elif isinstance(node, ast.Import):
-            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("image_builder."))
+            words = [alias.name.split(".") for alias in node.names]
+            yield from (parts[0] for parts in words if parts[0] in ("proxy", "snaps"))
+            yield from (parts[1] for parts in words if parts[0] == "image_builder" and len(parts) > 1)
 
 
-MODULES = sorted(path for path in TOP.rglob("*.py") if path != TOP / "__init__.py")
+def home(path: Path) -> str:
+    """The folder or module whose floor a file stands on."""
+    parts = path.relative_to(PROJECT).parts
+    return (parts[1] if parts[0] == "image_builder" else parts[0]).removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TOP)))
+MODULES = sorted(
+    path
+    for folder in (TOP, PROJECT / "proxy", PROJECT / "snaps")
+    for path in folder.rglob("*.py")
+    if path != TOP / "__init__.py"
+)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_imports_go_down(path: Path) -> None:
-    own = path.relative_to(TOP).parts[0].removesuffix(".py")
+    own = home(path)
     others = set(imported(path)) - {own}
     assert {other for other in others if floor(other) <= floor(own)} == set()
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from image_builder.apt.download import Blobs
 from image_builder.apt.solution import Package
+from proxy.blobs import Blobs
 
 Progress = Callable[[int, int], None]  # (bytes that are there, bytes in all); called from several threads
 

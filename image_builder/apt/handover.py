@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from image_builder.apt.download import Blobs
 from image_builder.apt.fetch import archives_folder
 from image_builder.apt.lists import copy_lists
 from image_builder.apt.solution import Package
+from proxy.blobs import Blobs
 
 LISTS = "var/lib/apt/lists"
 CACHE = "var/cache/apt"

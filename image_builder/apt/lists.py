@@ -12,10 +12,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from image_builder.apt.freeze import FrozenSuite, blobs
-from image_builder.apt.scratch import scratch
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.lock import Lock
+from image_builder.scratch import scratch
+from proxy.archive.freeze import FrozenSuite, blobs
 
 _ESCAPED = frozenset('\\|{}[]<>"^~_=!@#$%^&*')
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from image_builder.apt.lists import copy_lists, list_name, place
-from image_builder.apt.scratch import scratch
 from image_builder.apt.solve import INSIDE, Bind, Context
-from image_builder.apt.sources import Source
+from image_builder.scratch import scratch
+from proxy.archive.sources import Source
 
 URI = "file:/packages"  # where live-build puts them in the root: chroot_archives
 

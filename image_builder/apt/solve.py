@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from image_builder.apt.scratch import scratch
 from image_builder.apt.solution import Package, Solution, names_of, parse_uris, status_text, step_between
-from image_builder.apt.sources import Source
 from image_builder.errors import PipelineError
 from image_builder.run import run
 from image_builder.sandbox.namespaces import private_mounts, root_is_mount
+from image_builder.scratch import scratch
+from proxy.archive.sources import Source
 
 INSIDE = "/mnt"  # where the private folders stand in the tool root: a folder every root has
 _ENVIRONMENT = ("env", "-i", f"APT_CONFIG={INSIDE}/apt.conf", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8")

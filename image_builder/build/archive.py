@@ -9,21 +9,21 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from image_builder.apt.download import Blobs
 from image_builder.apt.fetch import prefetch
-from image_builder.apt.freeze import FrozenSuite, freeze, thaw
-from image_builder.apt.freeze import blobs as cached_indices
 from image_builder.apt.lists import list_name, lists_folder
 from image_builder.apt.local import with_local_packages
 from image_builder.apt.solution import Package, Solution
 from image_builder.apt.solve import Context, in_root
-from image_builder.apt.sources import DEBIAN_KEYRING, Source, debian, parse
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
 from image_builder.layers import Store
 from image_builder.live_build.steps import Work
 from image_builder.live_build.tool_root import ToolRoot
 from image_builder.lock import Lock
+from proxy.archive.freeze import FrozenSuite, freeze, thaw
+from proxy.archive.freeze import blobs as cached_indices
+from proxy.archive.sources import DEBIAN_KEYRING, Source, debian, parse
+from proxy.blobs import Blobs
 
 log = logging.getLogger(__name__)
 LOCK_NAME = "image-builder.lock"

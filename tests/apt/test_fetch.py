@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from image_builder.apt.download import Blobs
 from image_builder.apt.fetch import prefetch
 from image_builder.apt.solution import Package
 from image_builder.errors import PipelineError
+from proxy.blobs import Blobs
 
 
 def package(path: Path, served: str, **changes: Any) -> Package:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from image_builder.apt.freeze import blobs, freeze, thaw
 from image_builder.apt.handover import hand_over
 from image_builder.apt.lists import check_lists, list_name, lists_folder
 from image_builder.apt.solution import Package
-from image_builder.apt.sources import Source
 from image_builder.lock import Lock
+from proxy.archive.freeze import blobs, freeze, thaw
+from proxy.archive.sources import Source
 
 
 @pytest.mark.parametrize(

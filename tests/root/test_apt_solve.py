@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -12,41 +11,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import local_archive
 import pytest
 
 from image_builder.apt.fetch import prefetch
-from image_builder.apt.freeze import blobs, freeze, thaw
 from image_builder.apt.handover import MMDEBSTRAP_OPTIONS, hand_over
 from image_builder.apt.lists import check_lists, lists_folder
 from image_builder.apt.local import with_local_packages
 from image_builder.apt.solution import Solution
 from image_builder.apt.solve import Bind, Context, in_root, solve_base, solve_packages, total
-from image_builder.apt.sources import DEBIAN_KEYRING, Source, debian
 from image_builder.errors import PipelineError
 from image_builder.lock import Lock
+from proxy.archive.freeze import blobs, freeze, thaw
+from proxy.archive.sources import DEBIAN_KEYRING, Source, debian
 
 pytestmark = pytest.mark.root
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def archives() -> ModuleType:
-    path = Path(__file__).parents[1] / "apt/local_archive.py"
-    spec = importlib.util.spec_from_file_location("local_archive", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def archive(archives: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    key = archives.Key()
-    made = archives.LocalArchive(tmp_path_factory.mktemp("archive"), key)
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    key = local_archive.Key()
+    made = local_archive.LocalArchive(tmp_path_factory.mktemp("archive"), key)
     made.add("libc", "2:1.0", architecture="amd64")
     made.add("core", Essential="yes", Priority="required", Pre_Depends="libc")
     made.add("mawk", Provides="awk")
@@ -66,10 +54,10 @@ def archive(archives: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def ctx(archives: ModuleType, archive: Any, tmp_path_factory: pytest.TempPathFactory) -> Context:
+def ctx(archive: Any, tmp_path_factory: pytest.TempPathFactory) -> Context:
     """Frozen, and the archive gone: apt solves without the network. The root is this machine's own."""
     cache = tmp_path_factory.mktemp("cache")
-    with archives.served(archive.folder) as address:
+    with local_archive.served(archive.folder) as address:
         source = Source(address, "stable", ("main",), ("amd64",))
         pins = freeze([source], keyring=archive.key.keyring, cache=cache, now=NOW)
     frozen = thaw(pins, [source], keyring=archive.key.keyring, cache=cache)
@@ -174,8 +162,8 @@ def test_the_hosts_settings_do_not_count(ctx: Context, base: Solution, tmp_path:
     ]
 
 
-def test_the_builds_own_packages_come_first(ctx: Context, base: Solution, archives: ModuleType, tmp_path: Path) -> None:
-    own = archives.LocalArchive(tmp_path / "own", None)
+def test_the_builds_own_packages_come_first(ctx: Context, base: Solution, tmp_path: Path) -> None:
+    own = local_archive.LocalArchive(tmp_path / "own", None)
     own.add("server", "3.0", Depends="extra")
     own.add("server", "4.0", architecture="arm64")
     local = with_local_packages(ctx, tmp_path / "own/pool")

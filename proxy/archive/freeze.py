@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from image_builder.apt.download import Blobs, fetch
-from image_builder.apt.http import NotThereError
-from image_builder.apt.release import IndexFile, Release, judge, parse_release, verify
-from image_builder.apt.sources import Source, merged
 from image_builder.errors import PipelineError
 from image_builder.lock import ArchivePin
+from proxy.archive.release import IndexFile, Release, judge, parse_release, verify
+from proxy.archive.sources import Source, merged
+from proxy.blobs import Blobs, fetch
+from proxy.http import NotThereError
 
 log = logging.getLogger(__name__)
 

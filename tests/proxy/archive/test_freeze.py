@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import local_archive
 import pytest
 
-from image_builder.apt.freeze import blobs, freeze, thaw
-from image_builder.apt.sources import Source
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.lock import ArchivePin
+from proxy.archive.freeze import blobs, freeze, thaw
+from proxy.archive.sources import Source
 
 
 def source(uri: str, suite: str = "stable", **fields: Any) -> Source:
@@ -36,10 +37,8 @@ def test_a_pin_says_what_was_signed(served: str, archive: Any, key: Any, cache: 
     assert blobs(cache).read(pin.inrelease_sha256) == inrelease
 
 
-def test_what_was_frozen_is_there_without_the_network(
-    archives: Any, archive: Any, key: Any, cache: Path, now: datetime
-) -> None:
-    with archives.served(archive.folder) as address:
+def test_what_was_frozen_is_there_without_the_network(archive: Any, key: Any, cache: Path, now: datetime) -> None:
+    with local_archive.served(archive.folder) as address:
         pin = frozen(source(address), key, cache, now)
     (suite,) = thaw([pin], [source(address)], keyring=key.keyring, cache=cache)
     assert list(suite.indices) == ["main/binary-amd64/Packages"]
@@ -140,8 +139,8 @@ def test_nothing_for_this_component(served: str, key: Any, cache: Path, now: dat
         frozen(source(served, components=("contrib",)), key, cache, now)
 
 
-def test_no_network_is_no_verdict(archives: Any, archive: Any, key: Any, cache: Path, now: datetime) -> None:
-    with archives.served(archive.folder) as address:
+def test_no_network_is_no_verdict(archive: Any, key: Any, cache: Path, now: datetime) -> None:
+    with local_archive.served(archive.folder) as address:
         pass
     with pytest.raises(SurroundingsError, match=r"127\.0\.0\.1"):
         frozen(source(address), key, cache, now)

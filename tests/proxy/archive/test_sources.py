@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_builder.apt.sources import Source, debian, merged, parse
 from image_builder.errors import ConfigError
+from proxy.archive.sources import Source, debian, merged, parse
 
 KEYS = (Path("/keys.gpg"),)
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from image_builder.apt.http import stream
-from image_builder.apt.scratch import scratch
 from image_builder.errors import PipelineError, SurroundingsError
+from image_builder.scratch import scratch
+from proxy.http import stream
 
 INRELEASE_MAX_BYTES = 16 << 20  # nobody has said its size before it is read; Debian's have less than 200 kB
 

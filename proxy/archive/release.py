@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from image_builder.apt.scratch import scratch
 from image_builder.errors import CommandError, PipelineError, SurroundingsError
 from image_builder.run import BASE_ENV, run
+from image_builder.scratch import scratch
 
 COMPRESSIONS = (".xz", ".gz", "")  # best first: what can be read with Python alone
 CLOCK_SKEW = timedelta(minutes=10)

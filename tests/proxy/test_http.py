@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from image_builder.apt import http as reader
-from image_builder.apt.http import NotThereError, stream
 from image_builder.errors import PipelineError, SurroundingsError
+from proxy import http as reader
+from proxy.http import NotThereError, stream
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from image_builder.apt.scratch import scratch
 from image_builder.errors import SurroundingsError
+from image_builder.scratch import scratch
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from image_builder.apt.scratch import scratch
+from image_builder.scratch import scratch
 with scratch(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("x")
     print(folder, flush=True)

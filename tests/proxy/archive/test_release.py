@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import local_archive
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_builder.apt.release import Release, gpgv_signer, judge, parse_release, verify
 from image_builder.errors import PipelineError, SurroundingsError
+from proxy.archive.release import Release, gpgv_signer, judge, parse_release, verify
 
 A, B = "A" * 40, "B" * 40
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -151,7 +152,7 @@ def verifier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / Path(path).name).symlink_to(path)
-    monkeypatch.setattr("image_builder.apt.release.BASE_ENV", {"PATH": os.fspath(tools)})
+    monkeypatch.setattr("proxy.archive.release.BASE_ENV", {"PATH": os.fspath(tools)})
     return Path(path).name
 
 
@@ -207,8 +208,8 @@ def test_a_missing_keyring_is_named(key: Any, tmp_path: Path) -> None:
     assert "debian-archive-keyring" in str(caught.value)
 
 
-def test_an_expired_key_signs_nothing(verifier: str, archives: Any, tmp_path: Path) -> None:
-    old = archives.Key("Expired", expires="2021-01-01", at="20200101T000000")
+def test_an_expired_key_signs_nothing(verifier: str, tmp_path: Path) -> None:
+    old = local_archive.Key("Expired", expires="2021-01-01", at="20200101T000000")
     try:
         in_time = old.sign("Suite: good\n")
         old.live_on("20220101T000000")
@@ -224,7 +225,7 @@ def test_an_expired_key_signs_nothing(verifier: str, archives: Any, tmp_path: Pa
 def test_machines_without_a_verifier_say_what_to_install(
     key: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("image_builder.apt.release.BASE_ENV", {"PATH": "/nonexistent"})
+    monkeypatch.setattr("proxy.archive.release.BASE_ENV", {"PATH": "/nonexistent"})
     with pytest.raises(SurroundingsError, match="neither gpgv nor sqv") as caught:
         verify(key.sign("x\n"), [key.keyring], cache=tmp_path, where="x")
     assert "apt-get install gpgv" in str(caught.value)
