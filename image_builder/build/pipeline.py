@@ -17,19 +17,10 @@ from image_builder.build.perform import Performer, place_of
 from image_builder.build.prepare import Plan
 from image_builder.build.progress import Progress
 from image_builder.build.resources import Budget, cores
+from image_builder.build.weights import expectation
 from image_builder.files import give_to_caller, write_whole
 from image_builder.layers import Store
-from image_builder.plan.tree import Node
-
-DEFAULT_SECONDS = {
-    "base": 20.0,
-    "prepare": 3.0,
-    "packages": 40.0,
-    "finish": 8.0,
-    "image": 60.0,
-    "binary": 30.0,
-    "pack": 5.0,
-}
+from image_builder.live_build import staging
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,7 @@ def build(plan: Plan, store: Store, progress: Progress, cancel: threading.Event)
         tools={"live-build": plan.tools.live_build, "tool-root": plan.tools.digest},
         targets=tuple(found.targets),
         layers=_layers(plan, store, performer, outcome, folder),
+        hooks=staging.digests(plan.hooks_d),
         warnings=tuple(found.warnings),
     )
     write_whole(folder / records.RECORD_NAME, record.text())
@@ -72,10 +64,6 @@ def _run(
     """Perform every step that is to be built, with its packages fetched ahead of it."""
     jobs = plan.config.jobs or cores()
     usage = {id(n): store.recall("usage", place_of(n)) or {} for r in plan.roots for n in r.walk()}
-
-    def expected(node: Node) -> float:
-        return float(usage[id(node)].get("seconds") or DEFAULT_SECONDS.get(node.spec.kind, 3.0))
-
     budget = Budget(lambda node: usage[id(node)].get("bytes"))
     packages = Packages(plan.archive.blobs)
     to_build = [d.node for d in plan.decisions if d.action == "build"]
@@ -89,7 +77,7 @@ def _run(
     try:
         outcome = execute(
             plan.decisions, performer, jobs=jobs, keep_going=plan.config.keep_going, cancel=cancel, budget=budget,
-            expected=expected,
+            expected=expectation(lambda node: usage[id(node)]),
         )  # fmt: skip
     finally:
         packages.close()
@@ -120,6 +108,7 @@ def _layers(
             targets=tuple(node.targets), action=action, reason=reason,  # type: ignore[arg-type]
             seconds=round(outcome.done.get(node, 0.0), 2), size_bytes=layer.size_bytes if layer else 0,
             source_date_epoch=int(epoch) if epoch is not None else None,
+            inputs=dict(node.spec.inputs),
             log=str(log.relative_to(folder)) if log.exists() else "",
         ))  # fmt: skip
     return tuple(found)

@@ -51,6 +51,7 @@ class Plan:
 
     config: BuildConfig
     project_dir: Path
+    hooks_d: Path
     targets: tuple[Target, ...]
     provides: Mapping[str, tuple[str, ...]]  # target -> names its artefacts must have
     left_out: Mapping[str, tuple[str, ...]]  # target -> hooks that are not for this architecture
@@ -137,8 +138,8 @@ def prepare(
     }
     left_out = {t.name: recipe.left_out(t) for t in targets}
     return Plan(
-        config, project_dir, targets, provides, left_out, archive, tools, lock, is_new, lock_path, epoch, roots,
-        decisions, tuple(warnings),
+        config, project_dir, hooks_d, targets, provides, left_out, archive, tools, lock, is_new, lock_path, epoch,
+        roots, decisions, tuple(warnings),
     )  # fmt: skip
 
 

@@ -51,7 +51,17 @@ class LayerRecord(_Model):
     seconds: float = 0.0
     size_bytes: int = 0
     source_date_epoch: int | None = None
+    inputs: dict[str, str] = Field(default_factory=dict, description="what the key is made of, beside the key below")
     log: str = ""
+
+
+class JobRecord(_Model):
+    """One of several builds that were joined."""
+
+    name: str
+    targets: tuple[str, ...]
+    status: Literal["done", "failed", "stopped"]
+    seconds: float
 
 
 class BuildRecord(_Model):
@@ -67,6 +77,8 @@ class BuildRecord(_Model):
     tools: dict[str, str]
     targets: tuple[TargetRecord, ...]
     layers: tuple[LayerRecord, ...]
+    hooks: dict[str, str] = Field(default_factory=dict, description="every file of hooks.d: path -> SHA-256")
+    jobs: tuple[JobRecord, ...] = Field(default=(), description="when it was joined from builds on several machines")
     warnings: tuple[str, ...] = ()
 
     def text(self) -> str:

@@ -22,6 +22,8 @@ COMMANDS = {
     "boot": ("boot", "Boot an image in QEMU, or check that it boots."),
     "store": ("store", "List, verify and prune the layer store."),
     "lock": ("lock", "Pin the archive to this instant, for this and later builds."),
+    "ci-matrix": ("ci_matrix", "The targets as jobs for a CI system, in JSON."),
+    "collect": ("collect", "Join the builds of several jobs into one."),
     "clean": ("clean", "Remove old builds from the project's folder."),
     "live-build": ("live_build", "What auto/config, auto/build and auto/clean call."),
 }

@@ -119,6 +119,13 @@ def digest(stage: Stage) -> str:
     return total.hexdigest()
 
 
+def digests(root: Path) -> dict[str, str]:
+    """Path below a hooks.d -> SHA-256 (hex) of mode and content; not of what make-hooks writes there."""
+    found = folder(root, ".")
+    found.pop("./explicit_provides", None)
+    return {path.removeprefix("./"): digest({"": item}) for path, item in sorted(found.items())}
+
+
 def write(stage: Stage, target: Path) -> None:
     """Put every item of a stage below an empty folder."""
     target.mkdir(parents=True, exist_ok=True)

@@ -101,6 +101,7 @@ class Ground:
         return Plan(
             config=BuildConfig(architecture="amd64", **settings),
             project_dir=self.project,
+            hooks_d=self.project / "hooks.d",
             targets=tuple(Target(t, f"base/series/{t}", "", (), (), {}, ()) for t in outputs),
             provides={t: provides.get(t, ()) for t in outputs},
             left_out=left_out,
