@@ -19,13 +19,15 @@ TEST_PACKAGES := apt-utils cpio debootstrap gpg gpg-agent gpgconf live-build pro
 LINT_PACKAGES := python3-venv shellcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help images test test-full lint bench clean root packages-venv packages-images packages-test packages-lint
+.PHONY: help setup images test test-full lint bench clean root packages-venv packages-images packages-test packages-lint
 
 help: ## print this
 	@echo "make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'make images TARGETS="qcow2 vmdk" builds these; TARGETS=all all; default: $(TARGETS).'
 	@echo 'PYTHON=python3.12 says which Python .venv is made with.'
+
+setup: packages-images $(STAMP) ## what image-builder needs, and nothing built
 
 images: root packages-images $(STAMP) ## build images; needs root
 	$(RUN)/image-builder build $(TARGETS)
