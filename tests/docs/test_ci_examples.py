@@ -17,7 +17,10 @@ CI = Path(__file__).parents[2] / "docs/ci"
 SCHEMAS = {"github.yml": "github-workflows", "gitlab.yml": "gitlab-ci", "gitlab-image.yml": "gitlab-ci"}
 
 
-def checked(path: Path, schema: str) -> subprocess.CompletedProcess[str]:
+def checked(text: str, schema: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    # GitLab's schema lets hidden jobs (.name) be anything: they are judged as if they were shown.
+    path = folder / "shown.yml"
+    path.write_text(re.sub(r"^\.(\w+):", r"\1:", text, flags=re.MULTILINE))
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -27,8 +30,8 @@ def test_every_example_is_checked() -> None:
 
 
 @pytest.mark.parametrize(("name", "schema"), SCHEMAS.items())
-def test_it_is_what_the_published_schema_asks_for(name: str, schema: str) -> None:
-    said = checked(CI / name, schema)
+def test_it_is_what_the_published_schema_asks_for(name: str, schema: str, tmp_path: Path) -> None:
+    said = checked((CI / name).read_text(), schema, tmp_path)
     assert said.returncode == 0, said.stdout
 
 
@@ -37,12 +40,13 @@ def test_it_is_what_the_published_schema_asks_for(name: str, schema: str) -> Non
     [
         ("github.yml", "steps:", "stpes:"),
         ("gitlab.yml", "matrix.yml", "matrix"),
-        ("gitlab-image.yml", "always", "ever"),
+        ("gitlab-image.yml", "when: always", "when: ever"),
     ],
 )
 def test_the_check_sees_a_mistake(name: str, right: str, wrong: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text((CI / name).read_text().replace(right, wrong))
-    assert checked(tmp_path / name, SCHEMAS[name]).returncode == 1
+    text = (CI / name).read_text()
+    assert right in text
+    assert checked(text.replace(right, wrong), SCHEMAS[name], tmp_path).returncode == 1
 
 
 def commands(value: Any) -> list[list[str]]:
