@@ -20,7 +20,7 @@ SCHEMAS = {"github.yml": "github-workflows", "gitlab.yml": "gitlab-ci", "gitlab-
 def checked(text: str, schema: str, folder: Path) -> subprocess.CompletedProcess[str]:
     # GitLab's schema lets hidden jobs (.name) be anything: they are judged as if they were shown.
     path = folder / "shown.yml"
-    path.write_text(re.sub(r"^\.(\w+):", r"\1:", text, flags=re.MULTILINE))
+    path.write_text(re.sub(r"^\.(\w+):", r"shown-\1:", text, flags=re.MULTILINE))
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
