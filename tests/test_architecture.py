@@ -14,7 +14,7 @@ TOP = PROJECT / "image_builder"
 # From the top floor down; folders of one floor do not import each other.
 FLOORS = (
     {"cli"},
-    {"build"},
+    {"build", "doctor"},
     {"live_build"},
     {"artifacts", "boot", "apt"},
     {"layers", "plan"},

@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 
 import click
 
-from image_builder.errors import PipelineError
+from image_builder.errors import PipelineError, SurroundingsError
 
 # command -> (module below image_builder.cli, what --help says). Loaded when asked for: a build that has
 # nothing to do should not wait for modules it does not use.
@@ -21,6 +22,7 @@ COMMANDS = {
     "targets": ("targets", "List the image targets with what they need and provide."),
     "boot": ("boot", "Boot an image in QEMU, or check that it boots."),
     "store": ("store", "List, verify and prune the layer store."),
+    "doctor": ("doctor", "What this machine lacks to build and boot images, and what mends it."),
     "lock": ("lock", "Pin the archive to this instant, for this and later builds."),
     "ci-matrix": ("ci_matrix", "The targets as jobs for a CI system, in JSON."),
     "collect": ("collect", "Join the builds of several jobs into one."),
@@ -100,6 +102,8 @@ def main() -> None:
         sys.exit(130)
     except PipelineError as e:
         print(explained(e), file=sys.stderr)
+        if e.exit_status == SurroundingsError.exit_status:
+            say_what_is_lacking()
         sys.exit(e.exit_status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -114,3 +118,19 @@ def explained(error: BaseException) -> str:
         parts.append(f"because: {cause}")
         cause = cause.__cause__
     return "\n".join(parts)
+
+
+def say_what_is_lacking() -> None:
+    """After a failure of the surroundings: what doctor sees at once, in one line."""
+    from image_builder.config import load
+    from image_builder.doctor import at_once
+
+    try:
+        config = load(Path(), options={})
+        found = at_once(config, config.output)
+    except (PipelineError, OSError):
+        return  # the error that was printed is the one to look at
+    if found:
+        print("this machine: " + "; ".join(finding.line() for finding in found), file=sys.stderr)
+    else:
+        print("image-builder doctor looks at this machine and its way to the archive", file=sys.stderr)

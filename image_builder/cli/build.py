@@ -19,14 +19,15 @@ from image_builder.build import progress as displays
 from image_builder.build.folder import unchanged
 from image_builder.build.pipeline import Result
 from image_builder.build.prepare import Plan, prepare
-from image_builder.cli import explained
+from image_builder.cli import explained, say_what_is_lacking
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.files import give_to_caller
 from image_builder.layers import Store
 
 EPILOG = """\b
 Environment: PROJECT SUBPROJECT SUITE ARCH SUBARCH IMAGE_TARGETS IMAGEFORMAT PROPOSED
-SOURCE_DATE_EPOCH IMAGE_BUILDER_STORE IMAGE_BUILDER_OUTPUT IMAGE_BUILDER_JOBS.
+REPO_SNAPSHOT_STAMP SNAPSHOT_SERVICE_TIMESTAMP SOURCE_DATE_EPOCH
+IMAGE_BUILDER_STORE IMAGE_BUILDER_OUTPUT IMAGE_BUILDER_JOBS.
 Options win over the environment, the environment over image-builder.yaml."""
 
 
@@ -46,6 +47,10 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--lock", "lock_path", type=click.Path(path_type=Path),
                      help="The lock (default: image-builder.lock in the project folder)."),
         click.option("--update", is_flag=True, help="Pin the archive anew, to this instant."),
+        click.option("--snapshot", metavar="STAMP|now",
+                     help="Pin the archive as it was at this instant: POSIX seconds or YYYYMMDDTHHMMSSZ."),
+        click.option("--no-snapshot", "pinned", flag_value=False, default=None,
+                     help="Give the steps the live network: what hooks fetch is then not pinned."),
         click.option("--json", "as_json", is_flag=True, help="JSON on stdout."),
     ]  # fmt: skip
     for option in reversed(options):
@@ -154,6 +159,8 @@ def carry_out(plan: Plan, store: Store, display: displays.Progress, *, as_json: 
             if not isinstance(error, PipelineError):
                 raise error
         statuses = {e.exit_status for e in result.errors if isinstance(e, PipelineError)}
+        if SurroundingsError.exit_status in statuses:
+            say_what_is_lacking()
         return 3 if statuses == {3} else 1
     return 0
 

@@ -47,8 +47,12 @@ class Project:
         file.write_text(textwrap.dedent(text))
 
     def start(self, *words: str) -> subprocess.Popen[str]:
+        return self.start_plain(*words, "--store", str(self.store))
+
+    def start_plain(self, *words: str) -> subprocess.Popen[str]:
+        """image-builder WORDS, for a command without a store."""
         return subprocess.Popen(
-            [COMMAND, *words, "--store", self.store],
+            [COMMAND, *words],
             cwd=self.folder, env={**os.environ, "CI": "1", **self.environment}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
