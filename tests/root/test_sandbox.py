@@ -389,8 +389,7 @@ PARENT = """
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_the_death_of_the_caller_ends_everything(place: Place, number: signal.Signals) -> None:
     place.layer("low")
-    # started by nohup, the tests would hand down that SIGHUP is ignored
-    command = ["env", "--default-signal", sys.executable, "-c", textwrap.dedent(PARENT), str(place.path), MARK]
+    command = [sys.executable, "-c", textwrap.dedent(PARENT), str(place.path), MARK]
     with nothing_is_left():
         parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert parent.stdout
