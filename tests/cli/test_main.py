@@ -101,7 +101,6 @@ def test_building_without_root_ends_with_3(
         (PipelineError("broke", where="here", hint="mend it"), 1),
         (CommandError("broke", where="here", hint="mend it"), 1),
         (ConfigError("broke", where="here", hint="mend it"), 2),
-        (SurroundingsError("broke", where="here", hint="mend it"), 3),
     ],
 )
 def test_every_kind_of_failure_has_its_exit_status(
@@ -109,6 +108,21 @@ def test_every_kind_of_failure_has_its_exit_status(
 ) -> None:
     targets_raises(error)
     assert run_main("targets") == (status, "", "error: here: broke\n  hint: mend it\n")
+
+
+def test_a_failure_of_the_surroundings_tells_in_one_line_what_the_machine_lacks(
+    run_main: Main, targets_raises: Callable[[BaseException], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMAGE_BUILDER_STORE", str(tmp_path / "store"))
+    (tmp_path / "image-builder.yaml").write_text(f"keyring: {tmp_path}/none.gpg\n")
+    targets_raises(SurroundingsError("broke", where="here", hint="mend it"))
+    status, out, err = run_main("targets")
+    assert (status, out) == (3, "")
+    first, second, third = err.splitlines()
+    assert (first, second) == ("error: here: broke", "  hint: mend it")
+    assert third.startswith("this machine: ")
+    assert f"keyring: {tmp_path}/none.gpg is not there (mend: " in third
 
 
 @pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP])
