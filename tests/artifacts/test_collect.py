@@ -12,6 +12,7 @@ import pytest
 
 from image_builder.artifacts.collect import Artefact, checksums, found_in, join, of_target, put
 from image_builder.errors import PipelineError
+from image_builder.layers.digest import digest
 
 
 def layer(root: Path, *names: str) -> tuple[Path, dict[str, Any]]:
@@ -30,7 +31,10 @@ def made(layers: Sequence[tuple[Path, dict[str, Any]]], *provides: str) -> dict[
 
 def test_only_files_and_folders_called_livecd_are_artefacts(tmp_path: Path) -> None:
     (tmp_path / "livecd.debian.img").write_bytes(b"abc")
-    (tmp_path / "livecd.debian.root").mkdir()
+    (tmp_path / "livecd.debian.root/etc").mkdir(parents=True)
+    (tmp_path / "livecd.debian.root/etc/motd").write_bytes(b"hello")
+    (tmp_path / "livecd.debian.root/motd").hardlink_to(tmp_path / "livecd.debian.root/etc/motd")
+    (tmp_path / "livecd.debian.root/link").symlink_to("motd")
     (tmp_path / "livecd.debian.link").symlink_to("livecd.debian.img")
     (tmp_path / "livecd.debian.gone").symlink_to("nowhere")
     (tmp_path / "chroot.files").touch()
@@ -38,8 +42,9 @@ def test_only_files_and_folders_called_livecd_are_artefacts(tmp_path: Path) -> N
     (tmp_path / "deep/livecd.debian.x").touch()
     assert found_in(tmp_path) == [
         {"name": "livecd.debian.img", "size_bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()},
-        {"name": "livecd.debian.root", "size_bytes": 0, "sha256": ""},
-    ]
+        {"name": "livecd.debian.root", "size_bytes": 5, "sha256": "",
+         "tree_sha256": digest(tmp_path / "livecd.debian.root")},
+    ]  # fmt: skip
 
 
 def test_the_newest_of_a_name_is_taken(tmp_path: Path) -> None:
@@ -62,8 +67,9 @@ def test_what_a_later_hook_took_away_is_no_artefact(tmp_path: Path) -> None:
 
 
 def artefact(name: str, target: str, content: str = "x", *, folder: bool = False) -> Artefact:
-    digest = "" if folder else hashlib.sha256(content.encode()).hexdigest()
-    return Artefact(name, 0 if folder else len(content), digest, Path(f"/{target}/{name}"), target)
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    own, tree = ("", sha256) if folder else (sha256, "")
+    return Artefact(name, len(content), own, Path(f"/{target}/{name}"), target, tree)
 
 
 def test_the_same_file_of_two_targets_is_one() -> None:
@@ -79,21 +85,28 @@ def test_two_files_of_one_name_are_an_error_that_names_both_targets() -> None:
             {
                 "a": [artefact("img", "a", "1"), artefact("same", "a")],
                 "b": [artefact("img", "b", "2"), artefact("same", "b")],
-                "c": [artefact("img", "c", "1"), artefact("root", "c", folder=True)],
-                "d": [artefact("root", "d", folder=True)],
+                "c": [artefact("img", "c", "1"), artefact("root", "c", "1", folder=True)],
+                "d": [artefact("root", "d", "2", folder=True)],
                 "e": [artefact("same", "e", folder=True)],
             }
         )
     assert caught.value.what.splitlines() == [
         "img: a and b made different files",
-        "root: c and d each made a folder of that name",
+        "root: c and d made different folders",
         "same: a and e made different files",
     ]
 
 
-def test_a_folder_that_two_targets_share_is_one() -> None:
+def test_a_folder_that_two_targets_share_or_made_alike_is_one() -> None:
     shared = artefact("root", "a", folder=True)
-    assert join({"a": [shared], "b": [shared]}) == [shared]
+    assert join({"a": [shared], "b": [shared], "c": [artefact("root", "c", folder=True)]}) == [shared]
+
+
+def test_folders_nobody_has_a_digest_of_are_not_taken_for_the_same() -> None:
+    old = [Artefact("root", 0, "", Path(f"/{target}/root"), target) for target in ("a", "b")]
+    assert join({"a": [old[0]], "b": [old[0]]}) == [old[0]]
+    with pytest.raises(PipelineError, match="root: a and b made different folders"):
+        join({"a": [old[0]], "b": [old[1]]})
 
 
 def test_an_artefact_is_copied_whole_with_its_holes(tmp_path: Path) -> None:
