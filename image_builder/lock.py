@@ -53,16 +53,43 @@ class ArchivePin(_Model):
         description="fingerprint of the primary key that signed; empty for an archive taken on trust ([trusted=yes])",
     )
     from_: str = Field(alias="from", description="address the InRelease was fetched from")
+    stamp: Instant | None = Field(
+        default=None, description="the instant that was asked for; no newer InRelease was signed up to then"
+    )
+    service: str = Field(
+        default="",
+        description="address of this archive at that instant at a snapshot service, with a slash at the end;"
+        " empty if none is known",
+    )
+    release_sha256: Sha256 | None = Field(
+        default=None, description="Release, for clients that read no InRelease; null: it is not served"
+    )
+    release_gpg_sha256: Sha256 | None = Field(default=None, description="Release.gpg, its signature")
+
+    @property
+    def address(self) -> str:
+        """Where apt looks for the InRelease, and what it names its lists by: not where it was fetched from."""
+        folder = self.suite if self.suite.endswith("/") else f"dists/{self.suite}/"
+        return f"{self.uri}/{folder}InRelease"
 
 
 class SnapPin(_Model):
     """One snap at one revision."""
 
     name: str = Field(min_length=1)
+    snap_id: str = Field(pattern=r"^[A-Za-z0-9]{32}$")
     revision: int = Field(ge=1)
     sha3_384: str = Field(pattern=r"^[0-9a-f]{96}$")
-    channel: str = Field(description="the channel asked for")
-    cohort: str | None = None
+    size_bytes: int = Field(ge=1)
+    channel: str = Field(description="the one asked for, in full: latest/stable; the seed tells snapd to follow it")
+    effective_channel: str = Field(default="", description="the channel the store took it from")
+    type: Literal["app", "base", "snapd", "os", "gadget", "kernel"] = "app"
+    base: str = Field(default="", description="the snap it runs on; empty if it needs none")
+    needs: tuple[str, ...] = Field(default=(), description="base and default content providers, all in this lock")
+    classic: bool = Field(default=False, description="allowed classic confinement")
+    publisher: str = Field(default="", description="account id, from the signed snap-declaration")
+    cohort: str | None = Field(default=None, description="cohort key the revision was chosen by")
+    cohort_created: Instant | None = Field(default=None, description="when that key was made, if it tells")
 
 
 class Lock(_Model):
@@ -75,6 +102,9 @@ class Lock(_Model):
     )
     archives: tuple[ArchivePin, ...] = ()
     snaps: tuple[SnapPin, ...] = ()
+    snap_assertions: tuple[str, ...] = Field(
+        default=(), description="what proves the snaps, whole, each after those it rests on; later ones differ"
+    )
     tools: dict[str, str] = Field(default_factory=dict, description="tool -> version, as in the tool root")
 
     @classmethod
@@ -118,13 +148,18 @@ class Lock(_Model):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is pinned; when it was pinned does not count."""
-        pinned = self.model_dump(mode="json", by_alias=True, exclude={"created"})
+        """SHA-256 of what is pinned; when it was pinned, and where else it can be had, does not count."""
+        apart: Any = {"created": True, "archives": {"__all__": {"stamp", "service"}}}
+        pinned = self.model_dump(mode="json", by_alias=True, exclude=apart)
         return hashlib.sha256(json.dumps(pinned, sort_keys=True).encode()).hexdigest()
 
     def epoch(self) -> int:
         """SOURCE_DATE_EPOCH of every step, in seconds: the lock's own, else its newest signed Date."""
         return int(self.newest_date().timestamp()) if self.source_date_epoch is None else self.source_date_epoch
+
+    def covers(self, at: datetime) -> bool:
+        """Whether every pin is the newest InRelease of this instant, as far as whoever made it could know."""
+        return all(pin.stamp is not None and pin.date <= at <= pin.stamp for pin in self.archives)
 
     def newest_date(self) -> datetime:
         """The newest signed Date, default of SOURCE_DATE_EPOCH. Raises PipelineError for a lock without archives."""

@@ -1,24 +1,39 @@
-"""Files from an archive into a folder by SHA-256: checked, whole or not at all."""
+"""The content store: files from archives by SHA-256, checked, whole or not at all, shared by all builds of a host."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from image_builder.errors import PipelineError, SurroundingsError
-from image_builder.scratch import scratch
-from proxy.http import stream
+from image_builder.errors import PipelineError
+from proxy.http import NotThereError, stream
+from proxy.store import coming
+from proxy.store.coming import DiskError, Part, WrongBytesError
+
+log = logging.getLogger(__name__)
 
 INRELEASE_MAX_BYTES = 16 << 20  # nobody has said its size before it is read; Debian's have less than 200 kB
+UNKNOWN_MAX_BYTES = 64 << 30  # of a file whose size no index says: the hash decides, after this much at the latest
+SHARED = "IMAGE_BUILDER_SHARED_STORES"  # addresses of other hosts' stores, with blanks between them
+_silent: set[str] = set()  # shared stores that did not answer this process
+USED_S = 60.0  # times of use are kept as exactly as this
 
 
 class Blobs:
-    """A folder of files named by their SHA-256, shared by concurrent builds; tmp/ beside it is for what is coming."""
+    """A folder of files named by their SHA-256. Beside it are coming/, with what is on its way, and tmp/."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shared: Sequence[str] | None = None) -> None:
+        """shared: stores of other hosts, served by any web server, so that BASE/sha256/HASH is a file; asked first.
+        None: those the environment names."""
         self.folder = folder
+        named = os.environ.get(SHARED, "").split() if shared is None else shared
+        self.shared = tuple(base.rstrip("/") for base in named)
+        self._coming = folder.parent / "coming"
 
     def path(self, sha256: str) -> Path:
         return self.folder / sha256
@@ -31,10 +46,21 @@ class Blobs:
             return False
         return size_bytes is None or found == size_bytes
 
+    def use(self, sha256: str) -> None:
+        """Note that it was used now: what was not used for longest is pruned first."""
+        with suppress(OSError):
+            found = self.path(sha256).stat()
+            if (now := time.time()) - found.st_atime > USED_S:
+                os.utime(self.path(sha256), (now, found.st_mtime))  # said, for many disks are mounted with noatime
+
     def add(self, data: bytes) -> str:
         sha256 = hashlib.sha256(data).hexdigest()
-        if not self.has(sha256, len(data)):
-            self._place(sha256, lambda temporary: temporary.write_bytes(data))
+
+        def whole(part: Part) -> None:
+            part.restart()
+            part.write(data)
+
+        self._bring(sha256, len(data), whole)
         return sha256
 
     def read(self, sha256: str) -> bytes:
@@ -43,27 +69,92 @@ class Blobs:
         if hashlib.sha256(data).hexdigest() != sha256:
             self.path(sha256).unlink(missing_ok=True)
             raise PipelineError("the file is damaged; removed", where=self.path(sha256), hint="run the same again")
+        self.use(sha256)
         return data
 
-    def fetch(self, url: str, sha256: str, size_bytes: int) -> Path:
-        """The file of this hash, from the folder or the network. Raises like fetch()."""
-        if not self.has(sha256, size_bytes):
-            self._place(sha256, lambda temporary: _fetch_checked(url, temporary, sha256, size_bytes))
+    def take(self, path: Path, sha256: str, size_bytes: int | None) -> Path:
+        """Copy a file that came by other ways into the store. Raises WrongBytesError for another one."""
+
+        def copy(part: Part) -> None:
+            part.restart()
+            with path.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    part.write(chunk)
+
+        return self._bring(sha256, size_bytes, copy)
+
+    def fetch(
+        self,
+        url: str | Iterable[str],
+        sha256: str,
+        size_bytes: int | None,
+    ) -> Path:
+        """The file of this hash: from the store, else from the first address that has it.
+
+        Several that want the same file, threads or processes, fetch it once. What a killed one got is gone on
+        with. Raises NotThereError when no address has it; else the first other problem (network: SurroundingsError;
+        other bytes than those of the hash: PipelineError).
+        """
+        limit = UNKNOWN_MAX_BYTES if size_bytes is None else size_bytes
+        urls = [url] if isinstance(url, str) else list(url)
+        return self._bring(sha256, size_bytes, lambda part: self._from_first(self.addresses(sha256, urls), part, limit))
+
+    def addresses(self, sha256: str, urls: Iterable[str]) -> list[str]:
+        """Where to ask, best first: other hosts' stores, then the archive's own addresses."""
+        return [f"{base}/sha256/{sha256}" for base in self.shared] + list(urls)
+
+    # -- what is coming
+
+    def part_path(self, sha256: str) -> Path:
+        """Where the bytes of a file that is fetched now can be read along."""
+        return coming.part_path(self._coming, sha256)
+
+    def claim(self, sha256: str, size_bytes: int | None) -> Part | None:
+        """Become the one who brings a file; None while somebody else is. Raises SurroundingsError."""
+        return coming.claim(self._coming, self.path(sha256), sha256, size_bytes)
+
+    def wait(self, sha256: str, timeout_s: float | None = None) -> bool:
+        """Until nobody brings it any more, or for this time: whether it is in the store then."""
+        coming.wait(self._coming, sha256, timeout_s)
+        return self.has(sha256)
+
+    def _bring(self, sha256: str, size_bytes: int | None, fill: Callable[[Part], object]) -> Path:
+        while not self.has(sha256, size_bytes):
+            part = self.claim(sha256, size_bytes)
+            if part is None:
+                self.wait(sha256)
+                continue
+            with part:
+                if not self.has(sha256, size_bytes):
+                    fill(part)
+                    part.commit()
+        self.use(sha256)
         return self.path(sha256)
 
-    def _place(self, sha256: str, fill: Callable[[Path], object]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with scratch(self.folder.parent) as folder:
-            temporary = folder / sha256
+    def _from_first(self, urls: Sequence[str], part: Part, max_bytes: int) -> None:
+        if part.size_bytes == part.got:  # killed between the last byte and the name
+            with suppress(WrongBytesError):
+                part.check()
+                return
+        problems: list[PipelineError] = []
+        for url in urls:
+            base = url.removesuffix(f"/sha256/{part.sha256}")
+            if base in _silent:
+                continue
             try:
-                fill(temporary)
-                temporary.chmod(0o644)  # apt reads it as the user _apt
-                # apt believes a package of the right size: after a loss of power that must be the whole file
-                with temporary.open("rb") as file:
-                    os.fsync(file.fileno())
-                temporary.replace(self.path(sha256))
-            except OSError as e:
-                raise SurroundingsError(e.strerror or str(e), where=self.folder) from e
+                _fetch_into(part, url, max_bytes)
+                return
+            except DiskError:
+                raise
+            except WrongBytesError as e:
+                problems.append(WrongBytesError(e.what, where=url, hint=e.hint))
+            except PipelineError as e:
+                problems.append(e)
+                if base in self.shared and not isinstance(e, NotThereError):
+                    log.warning("%s: a shared store that does not answer; not asked again: %s", base, e.what)
+                    _silent.add(base)
+        others = [problem for problem in problems if not isinstance(problem, NotThereError)]
+        raise (others or problems or [NotThereError("no address is known", where=part.sha256)])[0]
 
 
 def fetch(url: str, *, max_bytes: int = INRELEASE_MAX_BYTES) -> bytes:
@@ -73,19 +164,15 @@ def fetch(url: str, *, max_bytes: int = INRELEASE_MAX_BYTES) -> bytes:
     return b"".join(chunks)
 
 
-def _fetch_checked(url: str, path: Path, sha256: str, size_bytes: int) -> None:
-    with path.open("wb") as file:
-
-        def again() -> None:
-            file.seek(0)
-            file.truncate()
-
-        stream(url, file.write, again, max_bytes=size_bytes)
-    with path.open("rb") as written:
-        found = hashlib.file_digest(written, "sha256").hexdigest()
-    if found != sha256:
-        raise PipelineError(
-            f"SHA-256 is {found}, {path.stat().st_size} bytes; the signed index says {sha256}, {size_bytes} bytes",
-            where=url,
-            hint="a mirror in the middle of its update, or a file changed on its way; try again or use another mirror",
-        )
+def _fetch_into(part: Part, url: str, max_bytes: int) -> None:
+    resumed = part.got > 0
+    try:
+        stream(url, part.write, part.restart, max_bytes=max_bytes, got=lambda: part.got)
+        part.check()
+    except WrongBytesError:
+        if not resumed:
+            raise
+        # What a killed run left was of something else: once more, from the beginning.
+        part.restart()
+        stream(url, part.write, part.restart, max_bytes=max_bytes, got=lambda: part.got)
+        part.check()

@@ -1,30 +1,31 @@
-"""Reading addresses: connections are kept open, trouble is tried again, and errors name the host."""
+"""Reading addresses: trouble that may pass is tried again, files go on where they stopped, errors name the host."""
 
 from __future__ import annotations
 
 import http.client
-import ssl
-import threading
+import random
+import re
 import time
-import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from image_builder.errors import PipelineError, SurroundingsError
+from proxy.connections import Exchange, ask, close_idle, refused_by_proxy
+from proxy.upstream import Settings, configure, route, shown
 
-TIMEOUT_S = 30.0  # without a byte
-TRIES = 3
-PAUSE_S = 1.0  # before the second try; before the third twice that
+__all__ = ["NotThereError", "Settings", "Write", "beginning", "close_idle", "configure", "stream"]
+
+TRIES = 4
+PAUSE_S = 1.0  # before the second try; before each further one twice as long
+LONGEST_PAUSE_S = 120.0  # a server that asks for a longer one is not waited for
 CHUNK_BYTES = 1 << 18
 REDIRECTS = 5
+SLOW_BYTES, SLOW_S = 16 << 10, 60.0  # less than so much in so long is as good as nothing
 
 Write = Callable[[bytes], object]
-_Key = tuple[str, str]  # scheme, host with port
-
-_idle: dict[_Key, list[http.client.HTTPConnection]] = {}
-_lock = threading.Lock()
 
 
 class NotThereError(PipelineError):
@@ -32,137 +33,169 @@ class NotThereError(PipelineError):
 
 
 class _TryAgainError(Exception):
-    """Something that may be over the next time."""
+    """Something that may be over the next time. wait_s: how long the server says it takes."""
+
+    def __init__(self, what: str, wait_s: float | None = None) -> None:
+        super().__init__(what)
+        self.wait_s = wait_s
 
 
-def stream(url: str, write: Write, restart: Callable[[], object], *, max_bytes: int) -> None:
-    """Hand what is at an address to write, in pieces. Before a second try restart is called, to drop the first one's.
+class _NoSuchRangeError(Exception):
+    """What is there already is not the beginning of what the server has."""
 
-    http, https, file and apt's copy. Raises NotThereError; PipelineError for more than max_bytes;
-    SurroundingsError that names the host when it cannot be reached.
+
+def stream(
+    url: str, write: Write, restart: Callable[[], object], *, max_bytes: int, got: Callable[[], int] | None = None
+) -> None:
+    """Hand what is at an address to write, in pieces. restart is called to drop what was written before.
+
+    http, https, file and apt's copy. max_bytes: of the whole file. got: how many bytes are there already, from an
+    earlier run or the try before: only what follows is asked for then, and the caller checks the whole by its
+    hash; None: each try begins at the start. Raises NotThereError; PipelineError for more than max_bytes or a
+    refusal; SurroundingsError that names the host when it cannot be reached.
     """
     problem: Exception | None = None
-    for attempt in range(1, TRIES + 1):
-        restart()
+    attempt, ranged = 1, got is not None
+    while attempt <= TRIES:
+        start = got() if got and ranged else 0
+        if got is None or (got() and not start):
+            restart()
         try:
             if urlsplit(url).scheme in ("file", "copy"):
-                _read_file(url, write, max_bytes)
+                _read_file(url, write, start, max_bytes)
             else:
-                _read_http(url, write, max_bytes)
+                _read_http(url, write, restart, start, max_bytes)
             return
+        except _NoSuchRangeError:
+            ranged = False
+            continue
         except (OSError, http.client.HTTPException, _TryAgainError) as e:
             problem = e
+        wait_s = getattr(problem, "wait_s", None)
+        if wait_s is not None and wait_s > LONGEST_PAUSE_S:
+            break
         if attempt < TRIES:
-            time.sleep(PAUSE_S * attempt)
+            time.sleep(PAUSE_S * 2 ** (attempt - 1) * random.uniform(1, 1.25) if wait_s is None else wait_s)
+        attempt += 1
     raise SurroundingsError(
         f"cannot be fetched: {problem or 'no reason given'}",
-        where=url,
-        hint=f"is {urlsplit(url).hostname or 'this file'} reachable from here? tried {TRIES} times",
+        where=shown(url),
+        hint=f"is {urlsplit(url).hostname or 'this file'} reachable from here? tried {min(attempt, TRIES)} times",
     ) from problem
 
 
-def _read_file(url: str, write: Write, max_bytes: int) -> None:
+def beginning(url: str, size_bytes: int) -> bytes:
+    """The first bytes at an http or https address, without reading the rest. One try. Raises like stream()."""
+    data = b""
+    try:
+        exchange = _follow(url, {"Range": f"bytes=0-{size_bytes - 1}"})
+        try:
+            if exchange.answer.status not in (200, 206):
+                raise _refusal(url, exchange.answer)
+            while len(data) < size_bytes and (chunk := exchange.answer.read1(size_bytes - len(data))):
+                data += chunk
+        finally:
+            exchange.end()
+    except (OSError, http.client.HTTPException, _TryAgainError) as e:
+        raise SurroundingsError(f"cannot be fetched: {e}", where=shown(url)) from e
+    return data
+
+
+def _read_file(url: str, write: Write, start: int, max_bytes: int) -> None:
     path = Path(unquote(urlsplit(url).path))
     try:
         with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except FileNotFoundError as e:
+            there = file.seek(start)
+            while chunk := file.read(CHUNK_BYTES):
+                there += len(chunk)
+                _limit(there, max_bytes, url)
+                write(chunk)
+    except (FileNotFoundError, NotADirectoryError) as e:
         raise NotThereError("no such file", where=url) from e
-    _limit(len(data), max_bytes, url)
-    write(data)
 
 
-def _read_http(url: str, write: Write, max_bytes: int) -> None:
+def _read_http(url: str, write: Write, restart: Callable[[], object], start: int, max_bytes: int) -> None:
+    exchange = _follow(url, {"Range": f"bytes={start}-"} if start else {})
+    answer = exchange.answer
+    try:
+        if answer.status == 200 and start:
+            restart()
+            start = 0
+        elif start and (answer.status == 416 or (answer.status == 206 and _first_byte(answer) != start)):
+            raise _NoSuchRangeError
+        elif answer.status != (206 if start else 200):
+            raise _refusal(url, answer)
+        there, since, mark = start, time.monotonic(), start
+        while chunk := answer.read1(CHUNK_BYTES):  # read() would wait for the whole piece, however slowly it comes
+            there += len(chunk)
+            _limit(there, max_bytes, url)
+            write(chunk)
+            if time.monotonic() - since > SLOW_S:
+                if there - mark < SLOW_BYTES:
+                    raise _TryAgainError(f"{there - mark} bytes in {SLOW_S:.0f} s")
+                since, mark = time.monotonic(), there
+        # read1() says nothing when the connection ends before the file does
+        if answer.length:
+            raise http.client.IncompleteRead(b"", answer.length)
+    finally:
+        exchange.end()
+
+
+def _follow(url: str, headers: dict[str, str]) -> Exchange:
+    """The answer at the end of the redirects. Each address is asked with its own login, so none goes elsewhere."""
     at = url
     for _ in range(REDIRECTS):
-        connection, answer = _request(at)
-        whole = False
-        try:
-            if answer.status in (301, 302, 303, 307, 308):
-                answer.read(max_bytes)
-                whole = True
-                at = urljoin(at, answer.headers.get("Location", ""))
-                if urlsplit(at).scheme not in ("http", "https") or (
-                    url.startswith("https:") and at.startswith("http:")
-                ):
-                    raise PipelineError(f"redirected to {at!r}, which is not followed", where=url)
-                continue
-            if answer.status in (403, 404, 410):
-                raise NotThereError(f"the server has no such file ({answer.status} {answer.reason})", where=url)
-            if answer.status != 200:
-                raise _TryAgainError(f"{answer.status} {answer.reason}")
-            got = 0
-            while chunk := answer.read(CHUNK_BYTES):
-                got += len(chunk)
-                _limit(got, max_bytes, url)
-                write(chunk)
-            # read(n) says nothing when the connection ends before the file does
-            if answer.length:
-                raise http.client.IncompleteRead(b"", answer.length)
-            whole = True
-            return
-        finally:
-            if whole and not answer.will_close:
-                with _lock:
-                    _idle.setdefault(_key(at), []).append(connection)
-            else:
-                connection.close()
-    raise _TryAgainError(f"more than {REDIRECTS} redirects")
+        exchange = ask(at, {"Cache-Control": "max-age=0", **headers})
+        answer = exchange.answer
+        if answer.status == 407 and (way := route(at)).proxy:
+            exchange.end()
+            raise refused_by_proxy(way, at, 407)
+        if answer.status not in (301, 302, 303, 307, 308):
+            return exchange
+        answer.read(CHUNK_BYTES)
+        exchange.end()
+        there = urljoin(at, answer.headers.get("Location", ""))
+        secure = urlsplit(at).scheme == "https"
+        if urlsplit(there).scheme not in (("https",) if secure else ("http", "https")):
+            raise PipelineError(f"redirected to {shown(there)!r}, which is not followed", where=shown(url))
+        at = there
+    raise PipelineError(f"more than {REDIRECTS} redirects", where=shown(url))
 
 
-def _limit(got: int, max_bytes: int, url: str) -> None:
-    if got > max_bytes:
-        raise PipelineError(f"longer than the {max_bytes} bytes it may have", where=url)
+def _first_byte(answer: http.client.HTTPResponse) -> int | None:
+    match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/(?:[0-9]+|\*)", answer.headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
 
 
-def _request(url: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-    """Ask over an open connection, else over a new one: 200 files are fetched faster than 200 names are found."""
-    parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    headers = {"User-Agent": "image-builder", "Cache-Control": "max-age=0"}
-    while True:
-        with _lock:
-            idle = _idle.get(_key(url))
-            kept = idle.pop() if idle else None
-        connection = kept or _connect(url)
-        by_proxy = parts.scheme == "http" and connection.host != (parts.hostname or "")
-        try:
-            connection.request("GET", url if by_proxy else target, headers=headers)
-            return connection, connection.getresponse()
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            if kept is None:
-                raise  # one that was kept may have been closed by the server meanwhile: go on with the next
-
-
-def _key(url: str) -> _Key:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.rpartition("@")[2]
-
-
-def _connect(url: str) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    proxy = urllib.request.getproxies().get(parts.scheme, "")
-    if proxy and not urllib.request.proxy_bypass(host):
-        via = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(via.hostname or "", via.port, timeout=TIMEOUT_S)
-        connection = http.client.HTTPSConnection(
-            via.hostname or "", via.port, timeout=TIMEOUT_S, context=ssl.create_default_context()
+def _refusal(url: str, answer: http.client.HTTPResponse) -> Exception:
+    status = f"{answer.status} {answer.reason}"
+    if answer.status in (403, 404, 410):
+        return NotThereError(f"the server has no such file ({status})", where=shown(url))
+    if answer.status == 401:
+        return PipelineError(
+            f"the server asks for a login, or does not accept ours ({status})",
+            where=shown(url),
+            hint="/etc/apt/auth.conf.d/NAME.conf: machine [http://]HOST login NAME password WORD",
         )
-        connection.set_tunnel(host, port or 443)
-        return connection
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    if answer.status in (408, 429) or (answer.status >= 500 and answer.status not in (501, 505)):
+        return _TryAgainError(status, _wait_s(answer.headers.get("Retry-After", "")))
+    if answer.status < 400:  # 206 or 304 to a plain question: somebody in between is confused
+        return _TryAgainError(status)
+    return PipelineError(f"the server refuses ({status})", where=shown(url))
 
 
-def close_idle() -> None:
-    """Close the connections kept open; the next read opens its own."""
-    with _lock:
-        connections = [one for idle in _idle.values() for one in idle]
-        _idle.clear()
-    for connection in connections:
-        with suppress(OSError):
-            connection.close()
+def _wait_s(text: str) -> float | None:
+    """Retry-After: seconds, or a date."""
+    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def _limit(there: int, max_bytes: int, url: str) -> None:
+    if there > max_bytes:
+        raise PipelineError(f"longer than the {max_bytes} bytes it may have", where=shown(url))

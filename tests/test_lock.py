@@ -31,6 +31,18 @@ def pin(suite: str = "trixie", **changes: Any) -> ArchivePin:
     return ArchivePin.model_validate(fields | changes)
 
 
+def snap_pin(**changes: Any) -> SnapPin:
+    fields = {
+        "name": "lxd",
+        "snap_id": "J60k4JY0HppjwOjW8dZdYc8obXKxujRu",
+        "revision": 1,
+        "sha3_384": "0" * 96,
+        "size_bytes": 8192,
+        "channel": "latest/stable",
+    }
+    return SnapPin.model_validate(fields | changes)
+
+
 def lock(*pins: ArchivePin, **fields: Any) -> Lock:
     return Lock(created=AT, archives=pins or (pin(),), **fields)
 
@@ -40,7 +52,7 @@ def text_with(**changes: Any) -> str:
 
 
 def test_a_lock_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    snap = SnapPin(name="lxd", revision=29351, sha3_384="0" * 96, channel="5.21/stable", cohort="Mq")
+    snap = snap_pin(revision=29351, channel="5.21/stable", cohort="Mq", cohort_created=AT)
     written = lock(pin(valid_until=AT + timedelta(days=7)), snaps=(snap,), tools={"live-build": "1:2025"})
     path = tmp_path / "image-builder.lock"
     written.write(path)
@@ -72,7 +84,7 @@ def test_published_schema_is_the_models() -> None:
 
 def test_written_locks_keep_to_the_published_schema() -> None:
     published = json.loads(SCHEMA_FILE.read_text())
-    snap = SnapPin(name="lxd", revision=1, sha3_384="0" * 96, channel="stable")
+    snap = snap_pin()
     jsonschema.validate(json.loads(lock(snaps=(snap,), tools={"apt": "3"}).text()), published)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(json.loads(text_with(surprise=1)), published)

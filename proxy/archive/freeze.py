@@ -1,22 +1,23 @@
-"""Freezing suites: what each InRelease said at one moment, verified, as pins of the lock."""
+"""Freezing suites: what each InRelease said at one instant, verified, as pins of the lock, with the files it needs."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from image_builder.errors import PipelineError
 from image_builder.lock import ArchivePin
-from proxy.archive.release import IndexFile, Release, judge, parse_release, verify
+from proxy.archive import obtain, pair
+from proxy.archive.checked import checked
+from proxy.archive.release import IndexFile, Release, parse_release
+from proxy.archive.resolve import Resolved, resolve
+from proxy.archive.services import Service
 from proxy.archive.sources import Source, merged
-from proxy.blobs import Blobs, fetch
-from proxy.http import NotThereError
-
-log = logging.getLogger(__name__)
+from proxy.archive.stamp import Stamp
+from proxy.blobs import Blobs
 
 JOBS = 6
 
@@ -28,6 +29,7 @@ class FrozenSuite:
     source: Source
     pin: ArchivePin
     indices: Mapping[str, IndexFile]  # name as the Release has it, without compression -> file
+    files: Mapping[str, IndexFile] = field(default_factory=dict, repr=False)  # all that the signed text names
 
 
 def blobs(cache: Path) -> Blobs:
@@ -36,29 +38,49 @@ def blobs(cache: Path) -> Blobs:
 
 
 def freeze(
-    sources: Iterable[Source], *, keyring: Path, cache: Path, now: datetime, allow_expired: bool = False
+    sources: Iterable[Source],
+    *,
+    keyring: Path,
+    cache: Path,
+    now: datetime,
+    allow_expired: bool = False,
+    stamp: Stamp | None = None,
+    services: Sequence[Service] = (),
+    pins: Sequence[ArchivePin] = (),
 ) -> list[ArchivePin]:
-    """Fetch and verify the InRelease of every suite, and keep it in the cache with its Packages files.
+    """Find and verify the InRelease of every suite at one instant, and keep it in the cache with its indices.
 
-    keyring: for sources that name none. now: aware; Date and Valid-Until are judged by it. Raises
-    SurroundingsError (network), PipelineError (bad signature, expired, wrong suite, index unlike its hash).
+    keyring: for sources that name none. now: the clock, aware. stamp: the instant; None: now. services: configured
+    ones. pins: of a lock, for suites it has at that instant. Raises SurroundingsError (network), PipelineError
+    (bad signature, expired, wrong suite, no such state any more, index unlike its hash).
     """
     wanted = merged(sources)
-    with ThreadPoolExecutor(JOBS) as pool:
-        answers = list(pool.map(_inrelease, wanted))
-        pins = []
-        for source, (address, data) in zip(wanted, answers, strict=True):
-            text, signer = _checked(source, data, keyring, cache, address)
-            release = parse_release(text, where=address)
-            judge(release, suite=source.suite, now=now, allow_expired=allow_expired, where=address)
-            digest = blobs(cache).add(data)
-            pins.append(_pin(source, release, digest, signer, address))
-    thaw(pins, wanted, keyring=keyring, cache=cache)
+    found = resolve(
+        wanted,
+        stamp or Stamp(now, is_now=True),
+        keyring=keyring,
+        cache=cache,
+        now=now,
+        configured=services,
+        pins=pins,
+        allow_expired=allow_expired,
+    )
+    return keep(found, keyring=keyring, cache=cache)
+
+
+def keep(found: Sequence[Resolved], *, keyring: Path, cache: Path) -> list[ArchivePin]:
+    """Fetch what resolved suites need, and complete their pins. Raises the first refusal, and like freeze()."""
+    pins: list[ArchivePin] = []
+    for one in found:
+        if one.pin is None:
+            raise one.refusal()
+        pins.append(_with_pair(one.pin, one.source, keyring, cache))
+    thaw(pins, [one.source for one in found], keyring=keyring, cache=cache)
     return pins
 
 
 def thaw(pins: Sequence[ArchivePin], sources: Iterable[Source], *, keyring: Path, cache: Path) -> list[FrozenSuite]:
-    """The frozen state of these sources: from the cache, else from the network if the archive still has it.
+    """The frozen state of these sources: from the cache, else from the network if somebody still has it.
 
     The signature is checked again, for the lock may come from elsewhere. Raises PipelineError when a source is not
     in the lock or the archive has moved on and nobody kept what the lock names.
@@ -74,9 +96,8 @@ def thaw(pins: Sequence[ArchivePin], sources: Iterable[Source], *, keyring: Path
                 raise PipelineError(
                     "not in the lock", where=f"{source.uri} {source.suite}", hint="resolve it anew: --update"
                 )
-            if not store.has(pin.inrelease_sha256):
-                _fetch_again(pin, store)
-            text, _ = _checked(source, store.read(pin.inrelease_sha256), keyring, cache, pin.from_)
+            data = obtain.inrelease(pin, source, store)
+            text, _ = checked(source, data, keyring=keyring, cache=cache, where=pin.from_)
             release = parse_release(text, where=pin.from_)
             indices = release.packages(source.components, source.architectures)
             if not indices:
@@ -85,69 +106,36 @@ def thaw(pins: Sequence[ArchivePin], sources: Iterable[Source], *, keyring: Path
                     where=pin.from_,
                     hint=f"it has the architectures {' '.join(release.architectures)}",
                 )
-            frozen.append(FrozenSuite(source, pin, indices))
-            fetching += [pool.submit(_index, source, release, name, file, store) for name, file in indices.items()]
+            _pair_again(pin, data, store)
+            frozen.append(FrozenSuite(source, pin, indices, release.files))
+            fetching += [
+                pool.submit(obtain.index, pin, source, file, store, by_hash=release.by_hash)
+                for file in wanted_indices(release, source).values()
+            ]
         for one in fetching:
             one.result()
     return frozen
 
 
-def _inrelease(source: Source) -> tuple[str, bytes]:
-    address = source.top + "InRelease"
-    try:
-        return address, fetch(address)
-    except NotThereError as e:
-        raise PipelineError(
-            f"{source.uri} has no suite {source.suite} with an InRelease file",
-            where=address,
-            hint="is the suite's name right? Archives with Release and Release.gpg alone are not supported",
-        ) from e
+def wanted_indices(release: Release, source: Source) -> dict[str, IndexFile]:
+    """The indices that are kept with a suite: what its packages are, and its sources where they are wanted."""
+    found = release.packages(source.components, source.architectures)
+    return {**found, **release.sources(source.components)} if source.source_packages else found
 
 
-def _checked(source: Source, data: bytes, keyring: Path, cache: Path, address: str) -> tuple[str, str]:
-    if source.trusted:
-        log.warning("%s: [trusted=yes], so its signature is not checked", address)
-        text = data.decode("utf-8", errors="replace")
-        return text.partition("\n\n")[2].partition("-----BEGIN PGP SIGNATURE")[0] if text.startswith(
-            "-----"
-        ) else text, ""
-    return verify(data, source.signed_by or (keyring,), cache=cache, where=address)
+def _with_pair(pin: ArchivePin, source: Source, keyring: Path, cache: Path) -> ArchivePin:
+    store = blobs(cache)
+    keyrings = source.signed_by or (keyring,)
+    if source.trusted or not (
+        made := pair.verified(store.read(pin.inrelease_sha256), keyrings, cache=cache, where=pin.from_)
+    ):
+        return pin
+    release, signature = (store.add(data) for data in made)
+    return pin.model_copy(update={"release_sha256": release, "release_gpg_sha256": signature})
 
 
-def _pin(source: Source, release: Release, digest: str, signer: str, address: str) -> ArchivePin:
-    return ArchivePin(
-        uri=source.uri,
-        suite=source.suite,
-        codename=release.codename,
-        components=source.components,
-        architectures=source.architectures,
-        inrelease_sha256=digest,
-        date=release.date,
-        valid_until=release.valid_until,
-        signer=signer,
-        **{"from": address},
-    )
-
-
-def _fetch_again(pin: ArchivePin, store: Blobs) -> None:
-    found = store.add(fetch(pin.from_))
-    if found != pin.inrelease_sha256:
-        raise PipelineError(
-            f"the archive has moved on: the lock wants the InRelease of {pin.date:%Y-%m-%d %H:%M:%S} UTC",
-            where=pin.from_,
-            hint="resolve it anew with --update, or build from a snapshot of that instant",
-        )
-
-
-def _index(source: Source, release: Release, name: str, file: IndexFile, store: Blobs) -> None:
-    plain = source.top + file.path
-    if not release.by_hash:
-        store.fetch(plain, file.sha256, file.size_bytes)
-        return
-    try:
-        # By name, a mirror in the middle of its update gives the file of another InRelease.
-        folder = plain.rpartition("/")[0]
-        store.fetch(f"{folder}/by-hash/SHA256/{file.sha256}", file.sha256, file.size_bytes)
-    except NotThereError:
-        log.debug("%s: not there by hash, fetched by its name", name)
-        store.fetch(plain, file.sha256, file.size_bytes)
+def _pair_again(pin: ArchivePin, inrelease: bytes, store: Blobs) -> None:
+    """On a machine that has only the lock: the pair is a pure function of the InRelease."""
+    if pin.release_sha256 and not store.has(pin.release_sha256) and (made := pair.derive(inrelease)):
+        for data in made:
+            store.add(data)

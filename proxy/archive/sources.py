@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from image_builder.errors import ConfigError
+from proxy.credentials import without_logins
 
 DEBIAN_URI = "http://deb.debian.org/debian"
 DEBIAN_SECURITY_URI = "http://deb.debian.org/debian-security"
@@ -27,6 +28,15 @@ class Source:
     architectures: tuple[str, ...]
     signed_by: tuple[Path, ...] = ()  # keyrings of which any may sign; empty: the build's own
     trusted: bool = False  # [trusted=yes]: no signature is asked for
+    source_packages: bool = False  # its Sources are wanted too (deb-src)
+
+    def __post_init__(self) -> None:
+        if "@" in urlsplit(self.uri).netloc:
+            raise ConfigError(
+                "an address with a login in it, which would be written into locks and logs",
+                where=without_logins(self.uri),
+                hint="put it into /etc/apt/auth.conf.d/NAME.conf: machine [http://]HOST login NAME password WORD",
+            )
 
     @property
     def top(self) -> str:
@@ -75,28 +85,38 @@ def merged(sources: Iterable[Source]) -> list[Source]:
             architectures=tuple(dict.fromkeys(other.architectures + source.architectures)),
             signed_by=tuple(dict.fromkeys(other.signed_by + source.signed_by)),
             trusted=other.trusted and source.trusted,
+            source_packages=other.source_packages or source.source_packages,
         )
     return list(seen.values())
 
 
-def parse(text: str, *, where: str | Path, architecture: str, keyrings: Sequence[Path] = ()) -> list[Source]:
-    """The binary sources in a file of config/archives/ or sources.list.d/, either of apt's two formats.
+def parse(
+    text: str, *, where: str | Path, architecture: str, keyrings: Sequence[Path] = (), source_packages: bool = False
+) -> list[Source]:
+    """The sources in a file of config/archives/ or sources.list.d/, either of apt's two formats.
 
     where: the file, for errors; its suffix .sources (also before .chroot or .binary) says deb822. architecture:
     taken where the entry names none. keyrings: those that may sign where the entry has no Signed-By of its
-    own. deb-src entries and disabled ones are left out. Raises ConfigError naming the line.
+    own. Disabled entries are left out, and deb-src unless source_packages says otherwise. Raises ConfigError naming
+    the line.
     """
     name = re.sub(r"\.(chroot|binary)$", "", str(where))
     entries = _deb822(text, where) if name.endswith(".sources") else _one_line(text, where)
     found: list[Source] = []
     for line, types, uris, suites, components, options in entries:
-        if "deb" not in types:
+        if "deb" not in types and not (source_packages and "deb-src" in types):
             continue
         signed_by = tuple(Path(p) for p in options.get("signed-by", "").split(",") if p.startswith("/")) or tuple(
             keyrings
         )
         architectures = tuple(filter(None, options.get("arch", "").split(","))) or (architecture,)
         for uri in uris:
+            if "@" in urlsplit(uri).netloc:
+                raise ConfigError(
+                    f"line {line}: an address with a login in it, which would be written into locks and logs",
+                    where=where,
+                    hint="put it into /etc/apt/auth.conf.d/NAME.conf: machine [http://]HOST login NAME password WORD",
+                )
             if urlsplit(uri).scheme not in SCHEMES:
                 raise ConfigError(
                     f"line {line}: {uri!r} is not an address apt could read here",
@@ -111,7 +131,8 @@ def parse(text: str, *, where: str | Path, architecture: str, keyrings: Sequence
                         hint="a suite has components (main); a path that ends in / has none",
                     )
                 trusted = options.get("trusted", "no").lower() in ("yes", "true", "1")
-                found.append(Source(uri.rstrip("/"), suite, components, architectures, signed_by, trusted))
+                also = source_packages and "deb-src" in types
+                found.append(Source(uri.rstrip("/"), suite, components, architectures, signed_by, trusted, also))
     return found
 
 
@@ -130,7 +151,7 @@ def _one_line(text: str, where: str | Path) -> list[_Entry]:
         match = _ONE_LINE.fullmatch(line)
         if match is None:
             raise ConfigError(
-                f"line {number}: not a source: {raw.strip()[:120]!r}",
+                f"line {number}: not a source: {without_logins(raw.strip())[:120]!r}",
                 where=where,
                 hint="deb [options] ADDRESS SUITE COMPONENT...",
             )
@@ -160,7 +181,9 @@ def _deb822(text: str, where: str | Path) -> list[_Entry]:
             last = raw.partition(":")[0].strip().lower()
             fields[last] = raw.partition(":")[2].strip()
         else:
-            raise ConfigError(f"line {number}: not a field: {raw.strip()[:120]!r}", where=where, hint="Name: value")
+            raise ConfigError(
+                f"line {number}: not a field: {without_logins(raw.strip())[:120]!r}", where=where, hint="Name: value"
+            )
     return entries
 
 

@@ -139,7 +139,10 @@ def test_nothing_for_this_component(served: str, key: Any, cache: Path, now: dat
         frozen(source(served, components=("contrib",)), key, cache, now)
 
 
-def test_no_network_is_no_verdict(archive: Any, key: Any, cache: Path, now: datetime) -> None:
+def test_no_network_is_no_verdict(
+    archive: Any, key: Any, cache: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.http.PAUSE_S", 0.0)
     with local_archive.served(archive.folder) as address:
         pass
     with pytest.raises(SurroundingsError, match=r"127\.0\.0\.1"):

@@ -74,6 +74,82 @@ def test_releases_that_cannot_be_pinned(text: str, said: str) -> None:
         parse_release(text, where="x")
 
 
+GOOD = "Date: Sat, 12 Sep 2026 07:55:41 UTC\nSuite: x\nSHA256:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("Date: Sat, 12 Sep 2026 07:55:41 UTC\nMD5Sum:\n 0 0 x\n", "without Date or SHA256", id="MD5 only"),
+        pytest.param(GOOD + f" {'1' * 64} 1 a\n {'2' * 64} 1 a\n", "'a' twice, with different", id="path, two hashes"),
+        pytest.param(GOOD + f" {'1' * 64} 1 a\n {'1' * 64} 2 a\n", "'a' twice, with different", id="path, two sizes"),
+        pytest.param(GOOD + f" {'1' * 64} 1 a\nSHA256:\n {'2' * 64} 1 b\n", "field 'SHA256' twice", id="two lists"),
+        pytest.param(GOOD + "suite: y\n", "field 'suite' twice", id="field twice, in other letters"),
+        pytest.param(GOOD + "\nSuite: y\n", "more than one stanza", id="two stanzas"),
+        pytest.param(GOOD + "no field\n", "not a field: 'no field'", id="a line that is none"),
+        pytest.param(GOOD + f" {'1' * 64} ٣ a\n", "not a line of SHA256", id="other digits"),
+        pytest.param(GOOD + f" {'1' * 64} 1 a b\n", "not a line of SHA256", id="a blank in a name"),
+        pytest.param(GOOD + f" {'A' * 64} 1 a\n", "not a line of SHA256", id="capitals in a hash"),
+        pytest.param("Date: Fri, 31 Dec 9999 23:59:59 -1200\nSHA256:\n", "not a date", id="after all time"),
+    ],
+)
+def test_releases_that_could_be_read_in_two_ways(text: str, said: str) -> None:
+    with pytest.raises(PipelineError, match=said):
+        parse_release(text, where="x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(TEXT.replace("\n", "\r\n"), id="carriage returns"),
+        pytest.param("\n" + TEXT + "\n\n", id="empty lines around it"),
+        pytest.param(TEXT.replace("UTC", "GMT"), id="GMT"),
+        pytest.param(TEXT.replace("UTC", "+0000"), id="offset"),
+        pytest.param(TEXT.replace("07:55:41 UTC", "09:55:41 +0200"), id="another zone"),
+        pytest.param(TEXT.replace("Date:", "DATE:").replace("SHA256:", "sha256:"), id="other letters"),
+        pytest.param(TEXT + f" {'5' * 64} 6 main/binary-all/Packages.xz\n", id="the same line twice"),
+    ],
+)
+def test_the_same_release_written_in_another_way(text: str) -> None:
+    assert parse_release(text, where="x") == parse_release(TEXT, where="x")
+
+
+@pytest.mark.parametrize("sign", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_only_line_ends_end_lines(sign: str) -> None:
+    """For apt this is one field with a strange value; for whoever splits lines at these signs, two."""
+    release = parse_release(TEXT.replace("Suite: stable", f"Suite: stable{sign}Codename: evil"), where="x")
+    assert release.codename == "trixie"
+    assert release.suite != "stable"
+
+
+def test_files_of_a_suite_with_sources() -> None:
+    text = TEXT + f" {'6' * 64} 6 main/source/Sources.xz\n {'7' * 64} 6 main/source/Release\n"
+    assert list(parse_release(text, where="x").sources(["main", "contrib"])) == ["main/source/Sources"]
+
+
+names = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=10)
+file_lists = st.dictionaries(names, st.tuples(st.integers(0, 16**64 - 1), st.integers(0, 10**17)), max_size=10)
+
+
+@given(file_lists, st.sampled_from(["\n", "\r\n"]), st.randoms(use_true_random=False))
+def test_what_is_written_is_read(files: dict[str, tuple[int, int]], end: str, random: Any) -> None:
+    lines = [f" {sha256:064x} {size:>{random.randint(1, 20)}} {path}" for path, (sha256, size) in files.items()]
+    lines += [random.choice(lines)] if lines else []
+    text = end.join([*GOOD.splitlines(), *lines, ""])
+    found = parse_release(text, where="x").files
+    assert {path: (int(file.sha256, 16), file.size_bytes) for path, file in found.items()} == files
+
+
+@given(st.text(), st.text())
+def test_any_text_is_read_or_refused(fields: str, lines: str) -> None:
+    try:
+        release = parse_release(f"{fields}\n{GOOD}{lines}", where="x")
+    except PipelineError:
+        return
+    assert release.date == datetime(2026, 9, 12, 7, 55, 41, tzinfo=UTC)
+    assert all(len(file.sha256) == 64 and file.path == path for path, file in release.files.items())
+
+
 @given(st.text())
 def test_any_text_is_a_release_or_refused(text: str) -> None:
     with pytest.raises(PipelineError):
@@ -90,6 +166,11 @@ RELEASE = Release("trixie", "stable", NOW, NOW + timedelta(days=7), ("amd64",), 
         pytest.param(RELEASE, "stable", NOW, "", id="suite"),
         pytest.param(RELEASE, "sid", NOW, "this is stable or trixie, not sid", id="another suite"),
         pytest.param(replace(RELEASE, codename="", suite=""), "sid", NOW, "", id="says nothing of itself"),
+        pytest.param(RELEASE, "trixie/updates", NOW, "", id="as security suites were called"),
+        pytest.param(replace(RELEASE, codename="a/b"), "a/b", NOW, "", id="a name with a slash"),
+        pytest.param(replace(RELEASE, codename="a/b"), "a/c", NOW, "this is a/b or stable", id="another with a slash"),
+        pytest.param(RELEASE, "trixie", NOW + timedelta(days=7, seconds=-1), "", id="last second"),
+        pytest.param(RELEASE, "trixie", NOW + timedelta(days=7), "not valid since", id="first second after"),
         pytest.param(RELEASE, "./", NOW, "", id="no suite asked for"),
         pytest.param(RELEASE, "trixie/updates", NOW, "", id="as security was named up to buster"),
         pytest.param(RELEASE, "trixie", NOW - timedelta(hours=1), "in the future", id="clock behind"),
@@ -156,15 +237,38 @@ def verifier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
     return Path(path).name
 
 
+def inside(one: bytes, other: bytes) -> bytes:
+    head, _, rest = one.partition(b"\n\n")
+    return head + b"\n\n" + other + rest
+
+
 @pytest.mark.usefixtures("verifier")
-def test_the_signed_text_and_nothing_else(key: Any, tmp_path: Path) -> None:
-    signed = b"Suite: evil\n\n" + key.sign("Suite: good\n- dash\n") + b"Suite: evil\n"
-    try:
-        text, signer = verify(signed, [key.keyring], cache=tmp_path, where="x")
-    except PipelineError:
-        return  # refusing it is right as well
-    assert text.rstrip("\n") == "Suite: good\n- dash"
-    assert signer == key.fingerprint
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        pytest.param(lambda one, other: one + other, id="one after the other"),
+        pytest.param(inside, id="one in the other"),
+        pytest.param(lambda one, other: one.rpartition(b"-----BEGIN PGP SIG")[0] + other, id="the second one's end"),
+        pytest.param(lambda one, _: b"Suite: evil\n" + one, id="text before"),
+        pytest.param(lambda one, _: one + b"\nSuite: evil\n", id="text behind"),
+        pytest.param(lambda one, _: one.replace(b"\nHash: ", b"\nSuite: evil\nHash: ", 1), id="text in the head"),
+        pytest.param(lambda one, _: one.replace(b"\n- - dash", b"\n- dash", 1), id="a dash not escaped"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["the same key", "a stranger"])
+def test_one_message_and_nothing_else(mixed: Any, whose: str, key: Any, stranger: Any, tmp_path: Path) -> None:
+    """As apt will: a file that somebody could read in another way is refused, also where the signatures are good."""
+    other = (key if whose == "the same key" else stranger).sign("Suite: other\n")
+    signed = mixed(key.sign("Suite: good\n- dash\n"), other)
+    with pytest.raises(PipelineError, match="no good signature"):
+        verify(signed, [key.keyring], cache=tmp_path, where="x")
+
+
+@pytest.mark.usefixtures("verifier")
+def test_dashes_are_as_they_were_signed(key: Any, tmp_path: Path) -> None:
+    text = "Suite: good\n- dash\n-----BEGIN PGP SIGNED MESSAGE-----\n\n-\n"
+    assert b"\n- -----BEGIN" in key.sign(text)
+    assert verify(key.sign(text), [key.keyring], cache=tmp_path, where="x")[0].rstrip("\n") == text.rstrip("\n")
 
 
 @pytest.mark.usefixtures("verifier")

@@ -128,3 +128,32 @@ def test_lines_about_one_suite_are_one_source() -> None:
         Source("http://x", "s", ("main", "contrib"), ("amd64", "arm64"), (*KEYS, Path("/o"))),
         Source("http://x", "t", ("main",), ("amd64",)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        pytest.param("deb http://a b main\ndeb https://me:secret@x s main\n", "a.list", id="one line"),
+        pytest.param("Types: deb\nURIs: https://me:secret@x\nSuites: s\nComponents: main\n", "a.sources", id="deb822"),
+        pytest.param("deb https://me:secret@x\n", "a.list", id="not even a source"),
+        pytest.param("https://me:secret@x\n  y\n", "a.sources", id="not even a field"),
+    ],
+)
+def test_logins_in_addresses_are_refused_and_not_repeated(text: str, name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parsed(text, name)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_source_has_no_login() -> None:
+    with pytest.raises(ConfigError, match=r"https://x/y: .*login") as caught:
+        Source("https://me:secret@x/y", "s", ("main",), ("amd64",))
+    assert "auth.conf" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_source_packages_where_they_are_wanted() -> None:
+    text = "deb http://x s main\ndeb-src http://x s contrib\n"
+    (found,) = merged(parse(text, where="a.list", architecture="amd64", source_packages=True))
+    assert (found.components, found.source_packages) == (("main", "contrib"), True)
+    assert not parse(text, where="a.list", architecture="amd64")[0].source_packages

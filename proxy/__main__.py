@@ -1,0 +1,5 @@
+"""python -m proxy is snapshot-proxy."""
+
+from proxy.cli import main
+
+main()

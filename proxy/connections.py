@@ -1,0 +1,126 @@
+"""Connections to archives: opened by route, kept open between requests, shared by threads."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import ssl
+import threading
+from contextlib import suppress
+from functools import lru_cache
+from urllib.parse import quote, urlsplit
+
+from image_builder.errors import SurroundingsError
+from proxy.upstream import Route, authorization, route, shown
+
+TIMEOUT_S = 30.0  # without a byte, and for a connection to be made
+
+_idle: dict[Route, list[http.client.HTTPConnection]] = {}
+_lock = threading.Lock()
+
+
+def _forget() -> None:
+    global _lock  # noqa: PLW0603 - the parent's may be held by a thread that is not in the child
+    _lock = threading.Lock()
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forget)  # two processes on one connection would read each other's answers
+
+
+class Exchange:
+    """One request and its answer, read by the caller, who calls end()."""
+
+    def __init__(self, way: Route, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
+        self._way, self._connection, self.answer = way, connection, answer
+
+    def end(self) -> None:
+        """Keep the connection if all of the answer was read; close it otherwise."""
+        whole = self.answer.isclosed() or self.answer.length == 0
+        if not whole or self.answer.will_close:
+            self._connection.close()
+            return
+        self.answer.close()  # else the connection believes that it is still being read
+        with _lock:
+            _idle.setdefault(self._way, []).append(self._connection)
+
+
+def ask(url: str, headers: dict[str, str]) -> Exchange:
+    """Ask for an address over an open connection, else over a new one: most archives are many small files.
+
+    Raises OSError, http.client.HTTPException; ConfigError; SurroundingsError where no further try can help.
+    """
+    way = route(url)
+    parts = urlsplit(url)
+    # What is in sources.list and in indices may hold signs that must not stand in a request.
+    target = quote(parts.path or "/", safe="/%:;,+~!$&'()*=@[]") + (f"?{parts.query}" if parts.query else "")
+    headers = {"User-Agent": "image-builder", "Accept-Encoding": "identity", **headers}
+    if login := authorization(url):
+        headers["Authorization"] = login
+    if way.scheme == "http" and way.proxy:
+        target = f"http://{parts.netloc}{target}"
+        if way.proxy.authorization:
+            headers["Proxy-Authorization"] = way.proxy.authorization
+        headers["Host"] = parts.netloc
+    while True:
+        with _lock:
+            kept = connections.pop() if (connections := _idle.get(way)) else None
+        connection = kept or _connect(way, url)
+        try:
+            connection.request("GET", target, headers=headers)
+            return Exchange(way, connection, connection.getresponse())
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            if kept is None:
+                raise  # one that was kept may have been closed by the server meanwhile: go on with the next
+
+
+def close_idle() -> None:
+    """Close the connections kept open; the next read opens its own."""
+    with _lock:
+        connections = [one for idle in _idle.values() for one in idle]
+        _idle.clear()
+    for connection in connections:
+        with suppress(OSError):
+            connection.close()
+
+
+def _connect(way: Route, url: str) -> http.client.HTTPConnection:
+    host, port = (way.proxy.host, way.proxy.port) if way.proxy else (way.host, way.port)
+    if way.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    context = _context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+    if way.proxy:
+        login = way.proxy.authorization
+        connection.set_tunnel(way.host, way.port, {"Proxy-Authorization": login} if login else {})
+    try:
+        connection.connect()
+    except ssl.SSLCertVerificationError as e:
+        connection.close()
+        raise SurroundingsError(
+            f"its certificate is not accepted: {e.verify_message}",
+            where=shown(url),
+            hint="apt-get install ca-certificates, or name the archive's own CA in SSL_CERT_FILE",
+        ) from e
+    except OSError as e:
+        connection.close()
+        if way.proxy and (status := re.search(r"Tunnel connection failed: (40[0-9])\b", str(e))):
+            raise refused_by_proxy(way, url, int(status[1])) from e
+        raise
+    return connection
+
+
+def refused_by_proxy(way: Route, url: str, status: int) -> SurroundingsError:
+    assert way.proxy is not None
+    return SurroundingsError(
+        f"the proxy {way.proxy.host}:{way.proxy.port} does not let us there ({status})",
+        where=shown(url),
+        hint="its login goes into http_proxy and https_proxy, or into apt's auth.conf" if status == 407 else "",
+    )
+
+
+@lru_cache(maxsize=4)
+def _context(file: str | None, folder: str | None) -> ssl.SSLContext:  # noqa: ARG001 - it was read by their values
+    return ssl.create_default_context()

@@ -1,0 +1,59 @@
+"""Listening sockets, also inside a network namespace whose programs have no other way out."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CLONE_NEWNET = 0x40000000
+BACKLOG = 256
+
+
+def listening(addresses: list[str], namespace: Path | None = None) -> list[socket.socket]:
+    """A socket for each "host:port"; port 0: any. namespace: a file such as /run/netns/NAME or /proc/PID/ns/net.
+
+    A socket stays in the namespace it was made in, while the program goes on in its own: what comes in is from there,
+    what the program fetches goes out from here. Only for a program's first thread. Raises OSError, ValueError.
+    """
+    if namespace is None:
+        return [_listening(address) for address in addresses]
+    with _inside(namespace):
+        return [_listening(address) for address in addresses]
+
+
+def _listening(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"{address!r} is no HOST:PORT")
+    host = host.strip("[]")
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((host, int(port)))
+    made.listen(BACKLOG)
+    return made
+
+
+@contextmanager
+def _inside(namespace: Path) -> Iterator[None]:
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    there = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _enter(there)
+        try:
+            yield
+        finally:
+            _enter(own)
+    finally:
+        os.close(own)
+        os.close(there)
+
+
+def _enter(descriptor: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"the network namespace cannot be entered: {os.strerror(number)}")

@@ -1,0 +1,301 @@
+"""The server of frozen files: connections, one thread each, and what is written into them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from email.utils import formatdate
+
+from proxy.archive.frozen import Entry, Refusal
+from proxy.journal import Journal, Line
+from proxy.serving import bodies
+from proxy.serving.answers import PORT_HEADER, RETRY_AFTER_S, Answer, Greeting, Lookup, as_asked, decide, is_straight
+from proxy.serving.fetch import LAST_BYTES, FailedError, Fetch
+from proxy.serving.fetches import Fetches
+from proxy.serving.names import original_address, server_name
+from proxy.serving.stored import Stored
+from proxy.serving.tunnel import tunnel
+from proxy.serving.wire import MalformedError, Request, head_end, parse, part_asked, response_head
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 120.0  # a connection without a request, or a client that takes nothing
+FIRST_BYTE_S = 25.0  # apt gives up after 30 without a byte, and says less than we do
+NEXT_BYTE_S = 60.0
+LOOK_AHEAD = 10  # requests of one connection that are looked at before it is their turn: what they need is fetched
+CONNECTIONS = 256
+TLS_HANDSHAKE = b"\x16"
+_HTTP = re.compile(rb"(?P<method>[A-Z]{1,20}) (?P<target>[!-~]+) HTTP/1\.[01]\r\n")
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Others:
+    """Where mitmproxy listens. plain: for absolute addresses and CONNECT. redirected: for all the rest."""
+
+    plain: Address
+    redirected: Address
+
+
+@dataclass(frozen=True)
+class Service:
+    """What all connections share."""
+
+    stamp: str
+    lookup: Lookup
+    fetches: Fetches
+    stored: Stored
+    journal: Journal
+    asked: set[int] = field(default_factory=set)  # connections to mitmproxy with a request in them, by port
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A request in line."""
+
+    head: bytes
+    request: Request | None  # None: not one to be answered here
+    answer: Answer | None
+    problem: str = ""
+
+
+def listen(service: Service, server: socket.socket, others: Others | None) -> None:
+    """Accept connections until the socket is closed. others: of the outer door; None: mitmproxy is the client."""
+    room = threading.Semaphore(CONNECTIONS)
+
+    def serve(connection: socket.socket) -> None:
+        try:
+            with connection:
+                Connection(service, connection, others).run()
+        except bodies.GoneError as e:
+            log.debug("client gone: %s", e)
+        except Exception:
+            log.exception("a connection")
+        finally:
+            room.release()
+
+    while True:
+        room.acquire()
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+
+class Connection:
+    """One client."""
+
+    def __init__(self, service: Service, connection: socket.socket, others: Others | None) -> None:
+        self._service, self._connection, self._others = service, connection, others
+        self._data = bytearray()
+        self._line: deque[_Turn] = deque()
+        bodies.set_timeout(connection, IDLE_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def run(self) -> None:
+        """Until the client ends, or something makes it impossible to go on."""
+        while (turn := self._next()) is not None:
+            if turn.request is None or turn.answer is None:
+                self._elsewhere(turn)
+                return
+            began = time.monotonic()
+            line, on = self._give(turn.request, turn.answer)
+            ms = round((time.monotonic() - began) * 1000)
+            line = Line(turn.request.method, turn.request.url, line.status, line.sha256, line.source,
+                        line.sent_bytes, ms, line.reason)  # fmt: skip
+            self._service.journal.write(line)
+            if not on or turn.request.headers.get("connection", "").lower() == "close":
+                return
+
+    # -- requests
+
+    def _next(self) -> _Turn | None:
+        while not self._line:
+            if self._data[:1] == TLS_HANDSHAKE:
+                return _Turn(bytes(self._data), None, None, "TLS")
+            self._take_heads()
+            if self._line:
+                break
+            if not self._receive(0):
+                return _Turn(bytes(self._data), None, None, "no whole request") if self._data else None
+        if self._line[-1].request is not None:  # more that was sent ahead
+            self._receive(socket.MSG_DONTWAIT)
+            self._take_heads()
+        return self._line.popleft()
+
+    def _receive(self, flags: int) -> bool:
+        try:
+            data = self._connection.recv(64 << 10, flags)
+        except OSError:
+            return False
+        self._data += data
+        return bool(data)
+
+    def _take_heads(self) -> None:
+        """Put the requests that are there in line. What they need is fetched from now on, not when it is their turn."""
+        while len(self._line) < LOOK_AHEAD:
+            if self._line and self._line[-1].request is None:
+                return  # what follows is for whoever gets that one
+            try:
+                end = head_end(self._data)
+                if end < 0:
+                    return
+                head = bytes(self._data[:end])
+                request = parse(head)
+                if self._others is None:
+                    self._service.asked.add(int(request.headers.get(PORT_HEADER, "0")))
+                    request = as_asked(request)
+                answer = decide(request, self._service.lookup, self._service.stamp)
+            except MalformedError as e:
+                self._line.append(_Turn(bytes(self._data), None, None, str(e)))
+                self._data.clear()
+                return
+            if self._others is not None and not is_straight(answer):
+                self._line.append(_Turn(bytes(self._data), None, None, ""))
+                self._data.clear()
+                return
+            del self._data[:end]
+            if isinstance(answer, Entry):
+                self._service.fetches.get(answer)
+            self._line.append(_Turn(head, request, answer))
+
+    def _elsewhere(self, turn: _Turn) -> None:
+        """Hand the connection to mitmproxy, or refuse what is no HTTP at all."""
+        match = _HTTP.match(turn.head)
+        tls = turn.head[:1] == TLS_HANDSHAKE
+        meant = original_address(self._connection)
+        if self._others is None or (match is None and not tls):
+            self._service.journal.write(Line("-", f"tcp://{meant}/", 400, reason=turn.problem))
+            self._text(Refusal(400, turn.problem), close=True)
+            return
+        connect = match is not None and match["method"] == b"CONNECT"
+        absolute = match is not None and (connect or not match["target"].startswith(b"/"))
+        port = tunnel(self._connection, self._others.plain if absolute else self._others.redirected, turn.head)
+        asked = port in self._service.asked
+        self._service.asked.discard(port)
+        if not asked and (tls or connect):
+            to = match["target"].decode("ascii", "replace") if match else f"{server_name(turn.head)}[{meant}]"
+            reason = "no request came through it: no TLS with our CA, or another protocol"
+            self._service.journal.write(Line("CONNECT", f"https://{to}/", 400, reason=reason))
+
+    # -- answers
+
+    def _give(self, request: Request, answer: Answer) -> tuple[Line, bool]:
+        """Returns what happened, and whether the connection can go on."""
+        if isinstance(answer, Entry):
+            return self._file(request, answer)
+        return self._text(answer, head_only=request.method == "HEAD"), True
+
+    def _text(self, answer: Refusal | Greeting, *, head_only: bool = False, close: bool = False) -> Line:
+        """A short answer. Status and reason, or the greeting."""
+        status, reason, text = 200, "OK", ""
+        if isinstance(answer, Greeting):
+            text = answer.text
+        else:
+            status, reason, text = answer.status, answer.reason, f"{answer.reason}\n"
+        body = text.encode("utf-8", "replace")
+        headers: dict[str, str | int] = {
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Length": len(body),
+            "X-Snapshot": f"{self._service.stamp} -",
+        }
+        if status == 503:
+            headers["Retry-After"] = RETRY_AFTER_S
+        if close:
+            headers["Connection"] = "close"
+        bodies.send(self._connection, response_head(status, reason, headers) + (b"" if head_only else body))
+        return Line("-", "-", status, sent_bytes=len(body), reason="" if status == 200 else reason)
+
+    def _file(self, request: Request, entry: Entry) -> tuple[Line, bool]:
+        for _ in range(3):  # a file of the store may be found damaged, or be removed by pruning, just now
+            fetch = self._service.fetches.get(entry)
+            if fetch is not None:
+                return self._coming(request, entry, fetch)
+            try:
+                descriptor, size, check = self._service.stored.open(entry.sha256)
+            except OSError:
+                continue
+            try:
+                if check is not None and check.done() and not check.result():
+                    continue
+                return self._stored(request, entry, descriptor, size, check)
+            finally:
+                os.close(descriptor)
+        refusal = Refusal(503, "the store's file cannot be read")
+        return self._text(refusal, head_only=request.method == "HEAD"), True
+
+    def _stored(
+        self, request: Request, entry: Entry, descriptor: int, size: int, check: Future[bool] | None
+    ) -> tuple[Line, bool]:
+        status, start, end = self._head(request, entry, size)
+        sent, source = start, self._service.fetches.origin(entry.sha256)
+        try:
+            if request.method != "HEAD" and status != 416:
+                if check is not None and not check.done():
+                    sent = bodies.send_file(self._connection, descriptor, sent, max(sent, end - LAST_BYTES))
+                if check is not None and not check.result(NEXT_BYTE_S):
+                    raise EOFError("the store's file is damaged")
+                sent = bodies.send_file(self._connection, descriptor, sent, end)
+        except (EOFError, FutureTimeoutError, bodies.GoneError) as e:
+            bodies.cut(self._connection)
+            return Line("-", "-", 0, entry.sha256, source, sent - start, reason=str(e) or "not read in time"), False
+        return Line("-", "-", status, entry.sha256, source, sent - start), True
+
+    def _coming(self, request: Request, entry: Entry, fetch: Fetch) -> tuple[Line, bool]:
+        head_only = request.method == "HEAD"
+        try:
+            upto = fetch.wait(0, FIRST_BYTE_S)
+        except FailedError as e:
+            return self._text(e.refusal, head_only=head_only), True
+        except TimeoutError:
+            return self._text(Refusal(503, "it is being fetched, which takes its time"), head_only=head_only), True
+        size, descriptor = fetch.size_bytes or 0, fetch.open()
+        sent = start = 0
+        try:
+            status, start, end = self._head(request, entry, size)
+            sent = start
+            if not head_only and status != 416:
+                while sent < end:
+                    if upto <= sent:
+                        upto = fetch.wait(sent, NEXT_BYTE_S)
+                    sent = bodies.send_file(self._connection, descriptor, sent, min(upto, end))
+        except (FailedError, TimeoutError, EOFError, bodies.GoneError) as e:
+            bodies.cut(self._connection)
+            reason = str(e) or f"nothing came for {NEXT_BYTE_S:.0f} s"
+            return Line("-", "-", 0, entry.sha256, fetch.source, sent - start, reason=reason), False
+        finally:
+            os.close(descriptor)
+        return Line("-", "-", status, entry.sha256, fetch.source, sent - start), True
+
+    def _head(self, request: Request, entry: Entry, size: int) -> tuple[int, int, int]:
+        """Send it; the status, and the part of the file that has to follow."""
+        modified = formatdate(entry.last_modified, usegmt=True)
+        ranges = entry.immutable and not self._service.fetches.spoiled(entry.sha256)
+        part = part_asked(request.headers, size, modified) if ranges and request.method == "GET" else None
+        headers: dict[str, str | int] = {
+            "Content-Type": "application/octet-stream",
+            "Last-Modified": modified,
+            "X-Snapshot": f"{self._service.stamp} {entry.sha256}",
+        }
+        if ranges:
+            headers["Accept-Ranges"] = "bytes"
+        start, end = part or (0, size)
+        status, reason = (200, "OK") if part is None else (206, "Partial Content")
+        if part is not None and start == end:
+            status, reason = 416, "Range Not Satisfiable"
+            headers["Content-Range"] = f"bytes */{size}"
+        elif part is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        headers["Content-Length"] = end - start
+        bodies.send(self._connection, response_head(status, reason, headers), more=end > start)
+        return status, start, end

@@ -1,0 +1,138 @@
+"""Care for a content store: who uses it, whether it is sound, what may go when it has grown too large."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from image_builder.errors import SurroundingsError
+from proxy.blobs import USED_S, Blobs
+
+Progress = Callable[[int, int], object]  # (bytes done, bytes in all); called from several threads
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A file whose content is not the one its name says."""
+
+    path: Path
+    found: str  # SHA-256 of what it holds
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a pruning did, in bytes. left_bytes may be above the limit when the rest is in use or kept."""
+
+    removed: tuple[str, ...]
+    freed_bytes: int
+    left_bytes: int
+
+
+@contextmanager
+def in_use(store: Blobs) -> Iterator[None]:
+    """What is used in this block is not pruned by others meanwhile; a killed process uses nothing any more."""
+    folder = _users(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    held, name = tempfile.mkstemp(dir=folder)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        Path(name).unlink(missing_ok=True)
+        os.close(held)
+
+
+def verify(store: Blobs, *, jobs: int = 2, progress: Progress | None = None) -> list[Damaged]:
+    """Read every file; those that are damaged are removed, so that they are fetched anew, and returned."""
+    files = sorted(path for path in store.folder.glob("*") if path.is_file())
+    total, done = sum(path.stat().st_size for path in files), 0
+
+    def check(path: Path) -> Damaged | None:
+        nonlocal done
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:  # pruned meanwhile
+            return None
+        done += path.stat().st_size
+        if progress:
+            progress(done, total)
+        if found == path.name:
+            return None
+        path.unlink(missing_ok=True)
+        return Damaged(path, found)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return [bad for bad in pool.map(check, files) if bad is not None]
+
+
+def prune(store: Blobs, max_bytes: int, *, keep: Collection[str] = (), dry_run: bool = False) -> Pruned:
+    """Remove what was not used for longest until the rest has at most max_bytes.
+
+    keep: hashes that stay in any case: FrozenSet.hashes() of the locks to keep. What somebody uses stays too, and
+    what has another name elsewhere (a mirror's folder, a running step): removing it would free nothing.
+    """
+    busy_since = _busy_since(store)
+    files = []
+    for path in store.folder.glob("*"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        files.append((max(status.st_atime, status.st_mtime), path, status.st_blocks * 512, status.st_nlink))
+    total = sum(size for _, _, size, _ in files)
+    removed: list[str] = []
+    freed = 0
+    for used, path, size, links in sorted(files):
+        if total - freed <= max_bytes:
+            break
+        if path.name in keep or links > 1 or used >= busy_since - USED_S:
+            continue
+        if not dry_run:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as e:
+                raise SurroundingsError(e.strerror or str(e), where=path) from e
+        removed.append(path.name)
+        freed += size
+    if not dry_run:
+        _drop_old_parts(store)
+    return Pruned(tuple(removed), freed, total - freed)
+
+
+def _busy_since(store: Blobs) -> float:
+    """When the first of those who use it now began; what they used has a later time."""
+    oldest = float("inf")
+    for path in _users(store).glob("*"):
+        try:
+            held = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)  # its process is gone
+        except BlockingIOError:
+            oldest = min(oldest, os.fstat(held).st_mtime)
+        finally:
+            os.close(held)
+    return oldest
+
+
+def _drop_old_parts(store: Blobs) -> None:
+    """Remove what came of files that nobody brings any more: they may never be wanted again."""
+    for path in store.folder.parent.glob("coming/*.part"):
+        part = store.claim(path.stem, None)
+        if part is not None:
+            with part:
+                part.restart()
+
+
+def _users(store: Blobs) -> Path:
+    return store.folder.parent / "users"
