@@ -25,15 +25,19 @@ die() {
 
 [ -d chroot/etc ] || die "no finished root at $PWD/chroot; hooks run in the top folder of a live-build tree or in binary/"
 
-# Plain live-build keeps /proc, /sys and others mounted in chroot/ while hooks run, and when it builds with the chroot,
-# the finished root is a copy in chroot/chroot, beside programs it packs with. Neither is part of an image, so the hook
-# goes on in a mount namespace of its own where chroot/ is the finished root; what live-build mounted stays as it is.
-if grep -q " $PWD/chroot/" /proc/self/mounts || [ -d chroot/chroot/etc ]; then
-    [ -z "${IN_OWN_NAMESPACE:-}" ] || die "still mounted below $PWD/chroot: $(grep -o " $PWD/chroot/[^ ]*" /proc/self/mounts)"
+# Plain live-build keeps /proc, /sys and others mounted in chroot/ while hooks run. And when it builds with the chroot,
+# chroot/ has programs it packs with and settings of the build, and the finished root is a copy in chroot/chroot, or in
+# binary/ where no file system is made of it. Neither is part of an image, so the hook goes on in a mount namespace of
+# its own where chroot/ is the finished root; what live-build mounted stays as it is.
+if [ -n "${IN_OWN_NAMESPACE:-}" ]; then
+    ! grep -q " $PWD/chroot/" /proc/self/mounts ||
+        die "still mounted below $PWD/chroot: $(grep -o " $PWD/chroot/[^ ]*" /proc/self/mounts)"
+elif grep -q " $PWD/chroot/" /proc/self/mounts || [ -d chroot/chroot/etc ] || [ -d binary/etc ]; then
     # shellcheck disable=SC2016,SC2154 # expanded by the inner shell; set by the hook
     IN_OWN_NAMESPACE=yes exec unshare --mount --propagation private sh -eu -c '
         awk -v below="$PWD/chroot/" "index(\$2, below) == 1 { print \$2 }" /proc/self/mounts | sort -r | xargs -r -n 1 umount
-        [ ! -d chroot/chroot/etc ] || mount --bind chroot/chroot chroot
+        if [ -d chroot/chroot/etc ]; then mount --bind chroot/chroot chroot
+        elif [ -d binary/etc ]; then mount --bind binary chroot; fi
         exec "$0"' "$self"
 fi
 

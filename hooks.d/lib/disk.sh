@@ -1,9 +1,74 @@
 # shellcheck shell=bash
-# Parts of a disk image, written to their place in a file without loop devices, mounts or kernel support for anything.
-# All places and sizes are in sectors of 512 bytes unless a name says MB (MiB).
+# A disk image, whole or in parts, written to its place in a file without loop devices, mounts or kernel support for
+# anything. All places and sizes are in sectors of 512 bytes unless a name says MB (MiB).
 #
-# Needs:  lib/common.sh; mkfs.vfat, mtools, mke2fs
-# Offers: fstab_id, content_mb, write_core, write_esp, write_root
+# Needs:  lib/common.sh; sfdisk, mkfs.vfat, mtools, mke2fs
+# Reads:  DISK_SIZE_MB, ARCH
+# Offers: make_disk, fstab_id, content_mb, little_endian, big_endian, patch, write_core, write_esp, write_root
+
+# make_disk DISK KIND: chroot/ as a disk with GPT: 15 the EFI system partition, 1 the root, which is the last one so that
+# it can grow. KIND `bios` has GRUB for BIOS in partition 14 as well, `uefi` has no such partition.
+# The .chroot hooks decided on identifiers, kernel and bootloader; here they are only packed.
+make_disk() {
+    local disk=$1 kind=$2 root_uuid esp_id kernel used_mb size_mb root_mb root_type
+    local mib=2048 core_start=2048 core_size=2048 esp_start=$((2 * 2048)) esp_size=$((62 * 2048)) root_start=$((64 * 2048))
+    root_uuid=$(fstab_id /)
+    esp_id=$(fstab_id /boot/efi)
+    for kernel in chroot/boot/vmlinuz-*; do
+        [ -s "chroot/boot/initrd.img-${kernel#*/vmlinuz-}" ] || die "${kernel#chroot} has no initrd beside it"
+    done
+
+    used_mb=$(content_mb chroot)
+    size_mb=${DISK_SIZE_MB:-$((64 + used_mb * 6 / 5 + 256 + 1))}
+    root_mb=$((size_mb - 64 - 1))
+    [ "$root_mb" -gt "$((used_mb * 11 / 10 + 16))" ] || die "DISK_SIZE_MB=$size_mb: too small for a root of $used_mb MiB"
+    say "root $used_mb MiB, disk $size_mb MiB"
+
+    # Types of partitions by the specification of discoverable partitions
+    case $ARCH in
+        amd64) root_type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709 ;;
+        arm64) root_type=B921B045-1DF0-41C3-AF44-4C6F280D3FAE ;;
+    esac
+    rm -f "$disk"
+    truncate --size="${size_mb}M" "$disk"
+    {
+        printf '%s\n' "label: gpt" "label-id: $(uuid_of disk "$root_uuid" "$kind")" "sector-size: 512"
+        [ "$kind" != bios ] ||
+            echo "14 : start=$core_start, size=$core_size, type=21686148-6449-6E6F-744E-656564454649, uuid=$(uuid_of core "$root_uuid"), name=\"bios\""
+        echo "15 : start=$esp_start, size=$esp_size, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=$(uuid_of esp "$root_uuid"), name=\"esp\""
+        echo "1 : start=$root_start, size=$((root_mb * mib)), type=$root_type, uuid=$(uuid_of root "$root_uuid"), name=\"root\""
+    } | sfdisk --quiet "$disk"
+
+    if [ "$kind" = bios ]; then
+        [ -s chroot/boot/grub/i386-pc/core.img ] || die "the root has no bootloader; disk-system.chroot has to run before"
+        write_core "$disk" chroot/boot/grub/i386-pc "$core_start" "$core_size"
+    fi
+    esp_tree "$disk.tree" "$root_uuid"
+    write_esp "$disk" "$disk.tree" "$esp_start" "$esp_size" "$esp_id"
+    rm -r "$disk.tree"
+    write_root "$disk" chroot "$root_start" "$root_mb" "$root_uuid"
+}
+
+# esp_tree DIR ROOT_UUID: what an EFI system partition holds: shim and signed GRUB where firmware looks without being told
+esp_tree() {
+    local dir=$1 root_uuid=$2 efi signed
+    case $ARCH in
+        amd64) efi=x64 signed=x86_64-efi-signed ;;
+        arm64) efi=aa64 signed=arm64-efi-signed ;;
+        *) die "no signed bootloader is known for architecture $ARCH" ;;
+    esac
+    rm -rf "$dir"
+    mkdir -p "$dir/EFI/BOOT" "$dir/EFI/debian"
+    cp "chroot/usr/lib/shim/shim$efi.efi.signed" "$dir/EFI/BOOT/BOOT${efi^^}.EFI"
+    cp "chroot/usr/lib/shim/mm$efi.efi.signed" "$dir/EFI/BOOT/mm$efi.efi"
+    cp "chroot/usr/lib/grub/$signed/grub$efi.efi.signed" "$dir/EFI/BOOT/grub$efi.efi"
+    # Signed GRUB looks below /EFI/debian, wherever it was started from.
+    cat >"$dir/EFI/debian/grub.cfg" <<END
+search.fs_uuid $root_uuid root
+set prefix=(\$root)/boot/grub
+configfile \$prefix/grub.cfg
+END
+}
 
 # fstab_id MOUNT_POINT: the UUID that the root's own fstab asks for
 fstab_id() {
@@ -27,6 +92,15 @@ little_endian() {
         # shellcheck disable=SC2059 # the octal escape is the format
         printf "\\$(printf '%03o' $((number & 255)))"
         number=$((number >> 8))
+    done
+}
+
+# big_endian BYTES NUMBER: the number as that many bytes, the highest first
+big_endian() {
+    local i
+    for ((i = $1 - 1; i >= 0; i--)); do
+        # shellcheck disable=SC2059 # the octal escape is the format
+        printf "\\$(printf '%03o' $((($2 >> (8 * i)) & 255)))"
     done
 }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 # Control sequences (with parameters), operating system commands, character sets, single-letter escapes.
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-Z\\^-~])")
-UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[ -/]*)$")
+UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[ -/]*)\Z")
 # GRUB and UEFI move the cursor to a row instead of ending the line.
 NEW_ROW = re.compile(r"\x1b\[\d+;0*1?H")
 UNFINISHED_LONGEST = 4096  # a lone ESC ] would otherwise hold back everything after it

@@ -24,6 +24,7 @@ class Platform:
     cdrom: tuple[str, ...]
     display: tuple[str, ...]
     text_screen: bool  # the BIOS has a text screen, which is followed on a second serial port
+    netboot_loader: str  # what UEFI fetches by TFTP: shim
 
 
 PLATFORMS: dict[str, Platform] = {
@@ -39,6 +40,7 @@ PLATFORMS: dict[str, Platform] = {
         # Not shown to anybody, but ISO menus in graphics mode stop without a display adapter.
         display=("-device", "VGA"),
         text_screen=True,
+        netboot_loader="bootx64.efi",
     ),
     "arm64": Platform(
         program="qemu-system-aarch64",
@@ -49,6 +51,7 @@ PLATFORMS: dict[str, Platform] = {
         cdrom=("-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=medium,bootindex=1"),
         display=(),
         text_screen=False,
+        netboot_loader="bootaa64.efi",
     ),
 }
 
@@ -58,7 +61,7 @@ class Medium:
     """What the machine boots from. file is opened by QEMU; it never changes the user's image."""
 
     file: str
-    format: str  # QEMU's name: "raw", "qcow2", "vmdk"
+    format: str  # QEMU's name: "raw", "qcow2", "vmdk"; "tftp": file is the folder of a TFTP server
     cdrom: bool = False
 
 
@@ -124,14 +127,22 @@ def arguments(machine: Machine) -> list[str]:
     if secure:
         # Variables are then written from system management mode only: the guest cannot switch Secure Boot off.
         argv += ("-global", "driver=cfi.pflash01,property=secure,value=on")
-    argv += _file("medium", medium.file, medium.format, read_only=medium.cdrom)
-    argv += kind.cdrom if medium.cdrom else ("-device", "virtio-blk-pci,drive=medium,bootindex=1")
+    if medium.format != "tftp":
+        argv += _file("medium", medium.file, medium.format, read_only=medium.cdrom)
+        argv += kind.cdrom if medium.cdrom else ("-device", "virtio-blk-pci,drive=medium,bootindex=1")
     if machine.seed is not None:
         argv += _file("seed", machine.seed, "raw", read_only=True)
         argv += ("-device", "virtio-blk-pci,drive=seed")
-    # Without a ROM the BIOS does not try the network when the disk does not boot, which takes a minute.
-    argv += ("-netdev", f"user,id=net,restrict={'off' if machine.outside else 'on'}")
-    argv += ("-device", "virtio-net-pci,netdev=net,romfile=")
+    network = f"user,id=net,restrict={'off' if machine.outside else 'on'}"
+    if medium.format == "tftp":
+        loader = "grub.pxe" if firmware.kind == "bios" else kind.netboot_loader
+        argv += ("-netdev", f"{network},tftp={medium.file.replace(',', ',,')},bootfile={loader}")
+        # UEFI brings its own PXE; the one in QEMU's ROM (iPXE) tells shim a wrong size of what it fetched.
+        rom = "" if firmware.kind == "bios" else ",romfile="
+        argv += ("-device", f"virtio-net-pci,netdev=net,bootindex=1{rom}")
+    else:
+        # Without a ROM the BIOS does not try the network when the disk does not boot, which takes a minute.
+        argv += ("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile=")
     argv += ("-device", "virtio-rng-pci")  # emulated processors have no entropy of their own; sshd waits for it
     return argv
 

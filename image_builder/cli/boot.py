@@ -19,7 +19,7 @@ from image_builder.errors import ConfigError, PipelineError
 def find_image(target: str, *, builds: Path) -> Path:
     """Return the image meant: a file by its path, else what the last build made for a target of that name."""
     path = Path(target)
-    if path.is_file() or path.suffix.lower() in media.FORMATS or "/" in target:
+    if path.is_file() or media.known_format(path) or "/" in target:
         return path
     from image_builder.build.locate import locate
 

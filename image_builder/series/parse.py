@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 # "2019": series files as of 2019-05-21, before comments and `provides`; such lines name hooks there.
 FORMATS = ("current", "2019")
 
-DIRECTIVES: Mapping[str, tuple[str, ...]] = {"binary": ("none", "iso-hybrid", "netboot")}
+DIRECTIVES: Mapping[str, tuple[str, ...]] = {"binary": ("none", "iso-hybrid", "netboot"), "pack": ("none",)}
 
 
 class Line(NamedTuple):

@@ -12,7 +12,18 @@ from image_builder.errors import ConfigError
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("a.img", "raw"), ("a.raw", "raw"), ("livecd.debian.qcow2", "qcow2"), ("a.vmdk", "vmdk"), ("A.ISO", "iso")],
+    [
+        ("a.img", "raw"),
+        ("a.raw", "raw"),
+        ("livecd.debian.qcow2", "qcow2"),
+        ("a.vmdk", "vmdk"),
+        ("A.ISO", "iso"),
+        ("a.vhd", "vpc"),
+        ("a.img.xz", "xz"),
+        ("a.ova", "ova"),
+        ("b.gce.tar.gz", "gce"),
+        ("b.netboot.tar.gz", "netboot"),
+    ],
 )
 def test_formats(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / name).touch()
@@ -23,7 +34,8 @@ def test_formats(tmp_path: Path, name: str, kind: str) -> None:
     ("name", "message"),
     [
         ("root.tar", "no image a machine can boot from"),
-        ("disk.img.xz", "unpack it first"),
+        ("disk.img.zst", "unpack it first"),
+        ("root.tar.gz", "unpack it first"),
         ("gone.img", "there is no such file"),
     ],
 )
@@ -45,8 +57,9 @@ def test_no_sizes(text: str) -> None:
         parse_size(text)
 
 
-def test_an_iso_has_no_disk_size(tmp_path: Path) -> None:
-    iso = tmp_path / "a.iso"
+@pytest.mark.parametrize("name", ["a.iso", "a.netboot.tar.gz"])
+def test_what_has_no_disk_size(tmp_path: Path, name: str) -> None:
+    iso = tmp_path / name
     iso.touch()
     with pytest.raises(ConfigError, match="no disk size"), opened(iso, disk_size=1 << 30):
         pass

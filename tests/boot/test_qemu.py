@@ -54,6 +54,16 @@ def test_an_iso_is_a_read_only_cdrom() -> None:
     assert "ide-cd,drive=medium,bus=ide.0,bootindex=1" in options(qemu.arguments(machine), "-device")
 
 
+@pytest.mark.parametrize(("machine", "loader"), [(BIOS, "grub.pxe"), (UEFI, "bootx64.efi")], ids=["bios", "uefi"])
+def test_a_netboot_tree_is_served_and_no_disk_is_there(machine: Machine, loader: str) -> None:
+    machine = replace(machine, medium=Medium("/a,b", "tftp"))
+    assert "medium" not in blocks(machine)
+    argv = qemu.arguments(machine)
+    assert options(argv, "-netdev") == [f"user,id=net,restrict=off,tftp=/a,,b,bootfile={loader}"]
+    rom = "" if machine.firmware.kind == "bios" else ",romfile="
+    assert f"virtio-net-pci,netdev=net,bootindex=1{rom}" in options(argv, "-device")
+
+
 def test_arm64() -> None:
     argv = qemu.arguments(replace(UEFI, architecture="arm64", medium=Medium("/x.iso", "raw", cdrom=True)))
     assert options(argv, "-machine") == ["virt,pflash0=code,pflash1=variables"]

@@ -80,6 +80,11 @@ def test_numbers_are_written_with_the_lowest_byte_first(shell: Shell, number: in
     assert shell(f"little_endian 8 {number}").stdout == number.to_bytes(8, "little")
 
 
+@pytest.mark.parametrize("number", [0, 1, 0x0102, 2**31 + 5])
+def test_numbers_are_written_with_the_highest_byte_first(shell: Shell, number: int) -> None:
+    assert shell(f"big_endian 4 {number}").stdout == number.to_bytes(4, "big")
+
+
 def test_the_bios_loader_is_told_where_its_second_part_lies(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "boot.img").write_bytes(b"B" * 512)
     (tmp_path / "core.img").write_bytes(b"C" * (5 * 512 + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 
@@ -63,6 +64,25 @@ def test_a_hook_sees_its_environment_and_only_its_declared_inputs(small: Make) -
     assert root == "good  morning, all|see|trixie|amd64|debian"
     assert beside == "good  morning, all|see"
     assert sorted(names) == ["base", "declared"]
+
+
+def test_a_hook_is_not_run_again_while_the_files_it_is_made_from_are_the_same(small: Make) -> None:
+    project = small()
+    project.hook("base/mark.chroot", "echo one >/etc/marked")
+    project.hook("base/kernel.binary", "[ -d chroot ] || cd ..\nmkdir -p boot\necho kernel >boot/vmlinuz-1")
+    net = "[ -d chroot ] || cd ..\ncat boot/vmlinuz-1 >livecd.$PROJECT.net"
+    project.hook("base/net.binary", net, header="# inputs:\n# tree: boot/vmlinuz-*\n")
+    project.series("net", "base/mark.chroot\nbase/kernel.binary\nbase/net.binary\nprovides livecd.$PROJECT.net\n")
+    assert "binary base/net.binary" in built(project.build("net"))
+    project.hook("base/mark.chroot", "echo two >/etc/marked")
+    record = project.build("net")
+    assert built(record) == ["chroot base/mark.chroot", "finish", "binary base/kernel.binary"]
+    (layer,) = (layer for layer in record["layers"] if layer["name"] == "binary base/net.binary")
+    assert (layer["action"], layer["reason"]) == ("reused", "the files it is made from are as they were")
+    assert project.artefact("livecd.debian.net").read_text() == "kernel\n"
+    project.hook("base/kernel.binary", "[ -d chroot ] || cd ..\nmkdir -p boot\necho newer >boot/vmlinuz-1")
+    assert "binary base/net.binary" in built(project.build("net"))
+    assert project.artefact("livecd.debian.net").read_text() == "newer\n"
 
 
 def test_the_good_target_is_delivered_when_the_other_fails(small: Make) -> None:
@@ -180,3 +200,23 @@ def test_systemd_resolved_in_a_package_list(small: Make) -> None:
     record = project.build("one")
     assert record["status"] == "done"
     assert all(layer["seconds"] < 120 for layer in record["layers"])
+
+
+def test_two_builds_held_against_each_other_say_which_step_brought_what(small: Make) -> None:
+    project = two_targets(small)
+    project.build("one", "two")
+    first = (project.folder / "builds/latest").resolve().name
+    assert "one: the same\ntwo: the same\n" in project.run("diff", first).stdout
+    project.hook("base/mark.chroot", "echo MARKED >/etc/marked; chmod 600 /etc/hosts; rm /etc/debian_version")
+    project.build("one", "two")
+    said = project.run("diff", first, "--target", "one", status=1).stdout
+    assert "  step chroot base/mark.chroot: hook\n" in said
+    assert "~ base/mark.chroot\n" in said
+    assert "~ livecd.debian.one\n" in said
+    assert "~ ./etc/marked  [chroot base/mark.chroot]\n" in said  # same size, other bytes
+    assert "- ./etc/debian_version" in said
+    found = json.loads(project.run("diff", first, "latest", "--json", status=1).stdout)
+    assert found["targets"]["two"]["content"] == ["./etc/marked"]
+    assert set(found["targets"]["two"]["files"]["removed"]) == {"./etc/debian_version"}
+    assert found["targets"]["two"]["brought"]["./etc/debian_version"] == "chroot base/mark.chroot"
+    assert found["targets"]["two"]["packages"] == {"added": {}, "removed": {}, "changed": {}}

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from building import TOP, Project
 
+from image_builder.live_build.hooks import CLEAN_HOOK
+from image_builder.live_build.scripts import CLEAN_ROOT, FUNCTIONS
 from image_builder.run import run
 
 pytestmark = pytest.mark.root
@@ -50,8 +52,14 @@ def test_lb_config_makes_what_live_build_reads(folder: Path) -> None:
     assert "001-squashfs" not in status
 
 
+def check_root(folder: Path) -> str:
+    """What a build's own last step in the root says of folder/chroot; raises CommandError with its findings."""
+    names = "IMAGE_HOSTNAME=debian BUILDER_HOSTNAME=$(uname -n) FINDINGS=$PWD/findings"
+    return run(["sh", "-euc", f"{names}\n{FUNCTIONS}\n{CLEAN_ROOT}\ncheck_root"], cwd=folder)
+
+
 @pytest.mark.full
-def test_lb_build_and_plain_live_build(folder: Path) -> None:
+def test_lb_build_and_plain_live_build(folder: Path, tmp_path: Path) -> None:
     lb(folder, "config", targets="squashfs;qcow2")
     lb(folder, "build", targets="squashfs;qcow2")
     for name in ("livecd.debian.squashfs", "livecd.debian.qcow2"):
@@ -60,8 +68,15 @@ def test_lb_build_and_plain_live_build(folder: Path) -> None:
     assert "already" not in lb(folder, "clean", targets="")
     assert not list(folder.glob("livecd.*"))
 
+    lists = folder / "config/package-lists"
+    lists.mkdir(parents=True, exist_ok=True)
+    (lists / "net.list.chroot").write_text("systemd-resolved\n")  # turns /etc/resolv.conf into a dangling link
     lb(folder, "config", targets="squashfs")
     said = lb(folder, "build", "noauto", targets="squashfs")
     assert "Executing hook config/hooks/normal/001-squashfs.binary" in said
-    run(["unsquashfs", "-stat", folder / "livecd.debian.squashfs"])
+    run(["unsquashfs", "-quiet", "-no-progress", "-dest", tmp_path / "plain/chroot", folder / "livecd.debian.squashfs"])
+    assert check_root(tmp_path / "plain") == "I: root is clean\n"
+    assert (tmp_path / "plain/chroot/usr/lib/systemd/systemd-resolved").exists()
     lb(folder, "clean", targets="")
+    assert not list(folder.glob("livecd.*"))
+    assert not (folder / CLEAN_HOOK).exists()

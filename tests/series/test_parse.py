@@ -85,8 +85,8 @@ def test_directives() -> None:
     ("text", "complaint"),
     [
         ("\n#% binary: usb", "unknown value 'usb' of 'binary'; known: none, iso-hybrid, netboot"),
-        ("\n#% binray: none", "unknown directive 'binray'; known: binary"),
-        ("\n#%", "unknown directive ''; known: binary"),
+        ("\n#% binray: none", "unknown directive 'binray'; known: binary, pack"),
+        ("\n#%", "unknown directive ''; known: binary, pack"),
         ("#% binary: none\n#% binary: netboot", "'binary' is 'netboot' here and 'none' in a line before"),
     ],
 )
