@@ -11,11 +11,13 @@ RUN := $(VENV)/bin
 export TMPDIR ?= /var/tmp
 
 # What `image-builder build` starts on this machine; live-build and its tools are in the tool root it makes.
-BUILD_PACKAGES := python3-venv ca-certificates debian-archive-keyring dpkg gpgv mmdebstrap mount util-linux
+BUILD_PACKAGES := python3-venv ca-certificates debian-archive-keyring dpkg gpgv iproute2 mmdebstrap mount nftables \
+	squashfs-tools util-linux
 # `image-builder boot`
 BOOT_PACKAGES := mtools ovmf qemu-system-x86 qemu-utils
 # The tests sign a small archive of their own, pack and unpack roots, and run live-build as its users do.
-TEST_PACKAGES := apt-utils cpio debootstrap gpg gpg-agent gpgconf live-build procps squashfs-tools xz-utils
+TEST_PACKAGES := apt-utils cpio curl debootstrap e2fsprogs fdisk gpg gpg-agent gpgconf live-build pigz procps \
+	python3-jinja2 rsync runc skopeo squashfs-tools umoci xorriso xz-utils zstd
 LINT_PACKAGES := python3-venv shellcheck
 
 .DEFAULT_GOAL := help

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from image_builder.errors import ConfigError
 from image_builder.series.resolve import split_targets
@@ -52,6 +52,14 @@ class BuildConfig(BaseModel):
     keyring: Path | None = None  # keys the archive is signed with; None: Debian's
     check_valid_until: bool = True  # refuse a Release file that is past its Valid-Until
 
+    snapshot: str = ""  # the instant to pin: now, POSIX seconds, YYYYMMDDTHHMMSSZ; "": the lock, else now
+    snapshot_services: tuple[str, ...] = ()  # [ARCHIVE=]https://HOST/{archive}/{stamp}/, asked before the public ones
+    # A company's proxy, http://HOST:PORT; None: the environment's. In no record: there may be a login in it.
+    http_proxy: str | None = Field(default=None, exclude=True, repr=False)
+    https_proxy: str | None = Field(default=None, exclude=True, repr=False)
+    no_proxy: str | None = None
+    pinned: bool = True  # False: the steps see the live network; what hooks fetch is on no record
+
     packages: tuple[str, ...] = ()  # installed in every image, beside config/package-lists
     recommends: bool = False
     base: Literal["mmdebstrap", "debootstrap"] = "mmdebstrap"
@@ -59,6 +67,14 @@ class BuildConfig(BaseModel):
     bootappend_live: str = "boot=live components console=tty0 console=ttyS0,115200n8"
     live_build: tuple[str, ...] = ()  # further options for `lb config`, word by word
     environment: Mapping[str, str] = Field(default_factory=dict)  # what hooks see besides the fixed names
+
+    snaps: tuple[str | dict[str, Any], ...] = ()  # NAME[/classic][=CHANNEL], or a mapping: one lock for all targets
+    extra_snaps: tuple[str, ...] = ()  # EXTRA_SNAPS: for every target that takes snaps
+    target_snaps: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)  # target -> those of them it takes
+    cohort_key: str = ""  # COHORT_KEY, for all snaps; "": new ones are made
+    snap_store: str = ""  # address; "": the environment's, else the public store
+    snap_trust: Path | None = None  # account and key of a private store's root; None: Canonical's
+    snap_model: Path | None = None  # model assertion with what proves it; None: generic-classic
 
     hooks: Path | None = None  # hooks.d; None: the one in the project folder, else the shipped one
     hook_inputs: Literal["declared", "all"] = "declared"  # all: every hook sees the whole tree, as a foreign one needs
@@ -79,7 +95,20 @@ class BuildConfig(BaseModel):
             raise ValueError(f"{value!r} is not a name: letters, digits and + . ~ _ - only")
         return value
 
-    @field_validator("packages", "targets", "archive_areas", "live_build", mode="before")
+    @field_validator("snapshot", mode="before")
+    @classmethod
+    def _instant(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # POSIX seconds in YAML
+
+    @field_validator("pinned")
+    @classmethod
+    def _pinned_or_not(cls, value: bool, info: ValidationInfo) -> bool:
+        if info.data.get("snapshot") and not value:
+            raise ValueError(f"no snapshot is wanted, and one of {info.data['snapshot']}")
+        return value
+
+    @field_validator("packages", "targets", "archive_areas", "live_build", "snapshot_services", "snaps", "extra_snaps",
+                     mode="before")  # fmt: skip
     @classmethod
     def _words(cls, value: Any) -> Any:
         return tuple(value.split()) if isinstance(value, str) else value
@@ -105,6 +134,10 @@ ENVIRONMENT = {
     "IMAGE_TARGETS": "targets",
     "IMAGEFORMAT": "image_format",
     "PROPOSED": "proposed",
+    "REPO_SNAPSHOT_STAMP": "snapshot",
+    "SNAPSHOT_SERVICE_TIMESTAMP": "snapshot",
+    "EXTRA_SNAPS": "extra_snaps",
+    "COHORT_KEY": "cohort_key",
     "SOURCE_DATE_EPOCH": "source_date_epoch",
     "IMAGE_BUILDER_STORE": "store",
     "IMAGE_BUILDER_OUTPUT": "output",
@@ -112,11 +145,7 @@ ENVIRONMENT = {
 }
 # Set by the same CI, not done yet: to ignore one silently would give another image than was asked for.
 NOT_YET = {
-    "REPO_SNAPSHOT_STAMP": "the snapshot proxy",
-    "SNAPSHOT_SERVICE_TIMESTAMP": "the snapshot proxy",
     "EXTRA_PPAS": "Ubuntu's archives",
-    "EXTRA_SNAPS": "the snap client",
-    "COHORT_KEY": "the snap client",
 }
 
 
@@ -136,6 +165,8 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             continue
         if key == "targets":
             values[key] = tuple(split_targets(text))
+        elif key == "snapshot":  # both may be set; whether they mean the same instant is seen when it is read
+            values[key] = f"{values.get(key, '')} {text.strip()}".strip()
         elif key == "proposed":  # livecd-rootfs: any text means yes
             values[key] = text.strip().lower() not in {"0", "no", "false"}
         else:

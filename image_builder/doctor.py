@@ -33,6 +33,7 @@ BUILD_PROGRAMS = {
     "nsenter": "util-linux",
     "setpriv": "util-linux",
     "ip": "iproute2",
+    "nft": "nftables",
     "tar": "tar",
 }
 BOOT_PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "mcopy": "mtools"}

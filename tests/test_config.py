@@ -61,6 +61,8 @@ def test_nothing_changes_a_configuration() -> None:
         ("PROPOSED", "1", "proposed", True),
         ("PROPOSED", "yes please", "proposed", True),
         ("PROPOSED", "0", "proposed", False),
+        ("REPO_SNAPSHOT_STAMP", "1767225600", "snapshot", "1767225600"),
+        ("SNAPSHOT_SERVICE_TIMESTAMP", "20260101T000000Z", "snapshot", "20260101T000000Z"),
         ("SOURCE_DATE_EPOCH", "1700000000", "source_date_epoch", 1700000000),
         ("IMAGE_BUILDER_STORE", "/srv/layers", "store", Path("/srv/layers")),
         ("IMAGE_BUILDER_OUTPUT", "out", "output", Path("out")),
@@ -71,14 +73,26 @@ def test_the_environment(tmp_path: Path, name: str, text: str, key: str, value: 
     assert getattr(loaded(tmp_path, "", {name: text, "UNRELATED": "x"}), key) == value
 
 
-@pytest.mark.parametrize(
-    "name", ["REPO_SNAPSHOT_STAMP", "SNAPSHOT_SERVICE_TIMESTAMP", "EXTRA_PPAS", "EXTRA_SNAPS", "COHORT_KEY"]
-)
+@pytest.mark.parametrize("name", ["EXTRA_PPAS"])
 def test_what_cannot_be_honoured_yet_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"environment {name}: needs") as caught:
         from_environment({name: "20260101T000000Z"})
     assert f"unset {name}" in caught.value.hint
     assert from_environment({name: ""}) == {}, "set to nothing is not set"
+
+
+def test_both_names_of_an_instant_are_kept_for_who_compares_them(tmp_path: Path) -> None:
+    both = {"REPO_SNAPSHOT_STAMP": "1767225600", "SNAPSHOT_SERVICE_TIMESTAMP": "20260101T000000Z"}
+    assert loaded(tmp_path, "", both).snapshot == "1767225600 20260101T000000Z"
+
+
+def test_seconds_in_yaml_are_an_instant(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "snapshot: 1767225600\n").snapshot == "1767225600"
+
+
+def test_an_instant_and_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no snapshot is wanted, and one of now"):
+        loaded(tmp_path, "snapshot: now\npinned: false\n")
 
 
 def test_lists_may_be_written_as_words(tmp_path: Path) -> None:
@@ -232,3 +246,9 @@ def test_what_lb_config_has_settled_is_the_lowest_wish(tmp_path: Path) -> None:
     assert (config.suite, config.mirror, config.archive_areas, config.recommends) == (
         "sid", "http://mirror/debian", ("main", "contrib"), True,
     )  # fmt: skip
+
+
+def test_the_login_of_a_companys_proxy_is_on_no_record(tmp_path: Path) -> None:
+    config = loaded(tmp_path, "http_proxy: http://me:secret@proxy.corp:3128\n")
+    assert config.http_proxy == "http://me:secret@proxy.corp:3128"
+    assert "secret" not in config.model_dump_json() + repr(config)

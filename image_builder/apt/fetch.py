@@ -14,8 +14,17 @@ from proxy.blobs import Blobs
 Progress = Callable[[int, int], None]  # (bytes that are there, bytes in all); called from several threads
 
 
-def prefetch(packages: Sequence[Package], store: Blobs, *, jobs: int = 4, progress: Progress | None = None) -> int:
+def prefetch(
+    packages: Sequence[Package],
+    store: Blobs,
+    *,
+    jobs: int = 4,
+    progress: Progress | None = None,
+    addresses: Callable[[str], list[str]] = lambda uri: [uri],
+) -> int:
     """Fetch what the store does not have yet; returns how many bytes that were.
+
+    addresses: from a package's own address to all those to try, best first.
 
     Stopped at any moment, the next call goes on with the first package that is not whole. The first failure
     ends the rest. Raises like Blobs.fetch. Packages that lie in the root itself (file:/packages) are left out.
@@ -32,7 +41,7 @@ def prefetch(packages: Sequence[Package], store: Blobs, *, jobs: int = 4, progre
         return 0
     pool = ThreadPoolExecutor(jobs)
     try:
-        running = {pool.submit(store.fetch, p.uri, p.sha256, p.size_bytes): p for p in missing}
+        running = {pool.submit(store.fetch, addresses(p.uri), p.sha256, p.size_bytes): p for p in missing}
         waiting = set(running)
         while waiting:
             done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)

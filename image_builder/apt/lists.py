@@ -9,7 +9,7 @@ import lzma
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from image_builder.errors import PipelineError, SurroundingsError
@@ -17,6 +17,7 @@ from image_builder.lock import Lock
 from image_builder.scratch import scratch
 from proxy.archive.freeze import FrozenSuite, blobs
 
+UNREAD = (".lz4", ".zst", ".bz2", ".lzma")  # compressions of apt's that Python alone cannot read, or nobody uses now
 _ESCAPED = frozenset('\\|{}[]<>"^~_=!@#$%^&*')
 
 
@@ -95,7 +96,7 @@ def check_lists(lists: Path, lock: Lock) -> list[str]:
 
     lists: ROOT/var/lib/apt/lists. Archives in the root itself (file:/packages) are inputs, not in the lock.
     """
-    pinned = {list_name(pin.from_): pin for pin in lock.archives}
+    pinned = {list_name(pin.address): pin for pin in lock.archives}
     found: list[str] = []
     seen = set()
     for path in sorted(lists.iterdir()) if lists.is_dir() else []:
@@ -115,6 +116,47 @@ def check_lists(lists: Path, lock: Lock) -> list[str]:
     return found + [
         f"{pin.uri} {pin.suite}: apt has not read it" for name, pin in sorted(pinned.items()) if name not in seen
     ]
+
+
+def check_written(lists: Path, frozen: Sequence[FrozenSuite]) -> list[str]:
+    """How the files a step's apt has written differ from what the lock names, in words; empty: in nothing.
+
+    lists: var/lib/apt/lists of the step's own layer. Every file that a pinned Release names counts: Packages, also of
+    other components, Sources, Translation. One that apt keeps compressed anew (lz4) has no hash to compare with.
+    """
+    written = [path for path in sorted(lists.iterdir()) if path.is_file()] if lists.is_dir() else []
+    written = [path for path in written if path.name != "lock" and not path.name.startswith("_")]  # file:/packages
+    if not written:
+        return []
+    expected = _all_named(frozen)
+    found = []
+    for path in written:
+        compressed = path.suffix in (".gz", ".xz")
+        plain = path.name.removesuffix(path.suffix) if compressed or path.suffix in UNREAD else path.name
+        if plain not in expected and path.name not in expected:
+            found.append(f"apt read {path.name}, which the lock does not pin")
+        elif path.suffix not in UNREAD and not _is_named(path, expected, plain):
+            found.append(f"{path.name} is not the one the lock names")
+    return found
+
+
+def _is_named(path: Path, expected: Mapping[str, str], plain: str) -> bool:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() == expected.get(path.name):
+        return True
+    return plain != path.name and hashlib.sha256(_plain(data, path.suffix, path.name)).hexdigest() == expected.get(
+        plain
+    )
+
+
+def _all_named(frozen: Sequence[FrozenSuite]) -> dict[str, str]:
+    """Name in apt's lists -> SHA-256, of every InRelease and of all that it names, uncompressed."""
+    expected: dict[str, str] = {}
+    for suite in frozen:
+        top = suite.source.top
+        expected |= {list_name(top + name): file.sha256 for name, file in suite.files.items()}
+        expected[list_name(top + "InRelease")] = suite.pin.inrelease_sha256
+    return expected
 
 
 def _plain(data: bytes, suffix: str, name: str) -> bytes:

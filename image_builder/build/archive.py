@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from image_builder.apt.fetch import prefetch
-from image_builder.apt.lists import list_name, lists_folder
+from image_builder.apt.lists import check_written, list_name, lists_folder
 from image_builder.apt.local import with_local_packages
 from image_builder.apt.solution import Package, Solution
 from image_builder.apt.solve import Context, in_root
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
 from image_builder.layers import Store
-from image_builder.live_build.steps import Work
+from image_builder.live_build.recipe import Work
 from image_builder.live_build.tool_root import ToolRoot
-from image_builder.lock import Lock
+from image_builder.lock import ArchivePin, Lock
+from proxy.archive import services, stamp
+from proxy.archive.assemble import assemble
 from proxy.archive.freeze import FrozenSuite, freeze, thaw
 from proxy.archive.freeze import blobs as cached_indices
 from proxy.archive.sources import DEBIAN_KEYRING, Source, debian, parse
@@ -55,6 +58,14 @@ def sources(config: BuildConfig, project_dir: Path, keyring: Path) -> list[Sourc
     return found
 
 
+def _readable(path: Path) -> Lock | None:
+    """The lock that is about to be replaced, unless it is damaged: then nothing of it is kept."""
+    try:
+        return Lock.read(path)
+    except ConfigError:
+        return None
+
+
 class Archive:
     """What the pipeline knows of the archive. Nothing is fetched before it is needed."""
 
@@ -74,26 +85,46 @@ class Archive:
     def pinned(self, path: Path, *, update: bool) -> tuple[Lock, bool]:
         """The lock of the project, or a new one: (lock, was it made now). A new one is not written yet.
 
-        Raises ConfigError for a lock that does not pin all the build needs.
+        The instant that is asked for decides: a lock that was made for another one is replaced. Raises ConfigError
+        for a lock that does not pin all the build needs.
         """
-        lock = None if update else Lock.read(path)
-        if lock is not None:
-            asked = [(s.uri, s.suite, s.components, s.architectures) for s in self.sources]
-            if missing := lock.missing(asked):
-                raise ConfigError("\n".join(missing), where=path, hint="make a new lock with --update")
-            self.lock = lock
-            return lock, False
         now = datetime.now(UTC)
+        wanted = stamp.agreed(self._config.snapshot.split(), now=now, where="snapshot")
+        before = _readable(path) if update else Lock.read(path)
+        if before is not None and not update and (wanted is None or (not wanted.is_now and before.covers(wanted.at))):
+            asked = [(s.uri, s.suite, s.components, s.architectures) for s in self.sources]
+            missing = before.missing(asked)
+            if missing and wanted is None and before.archives:  # `snap-tool lock` makes one with snaps alone
+                raise ConfigError("\n".join(missing), where=path, hint="make a new lock with --update")
+            if not missing:
+                self.lock = before
+                return before, False
         pins = freeze(
             self.sources,
             keyring=self.keyring,
             cache=self.cache,
             now=now,
             allow_expired=not self._config.check_valid_until,
+            stamp=wanted,
+            services=[services.parse(text) for text in self._config.snapshot_services],
+            pins=before.archives if before is not None else (),
         )
         tools = {"live-build": self.tools.live_build, "tool-root": self.tools.digest}
-        self.lock = Lock(created=now, archives=tuple(pins), tools=tools)
-        return self.lock, True
+        made = Lock(created=now, archives=tuple(pins), tools=tools)
+        if before is not None:  # snaps have an update of their own
+            made = made.model_copy(update={"snaps": before.snaps, "snap_assertions": before.snap_assertions})
+        self.lock = made
+        return made, True
+
+    def addresses(self, uri: str) -> list[str]:
+        """Where a file of these archives can be had: as the index has it, then as it was at the lock's instant."""
+        assert self.lock is not None
+        found = [
+            pin.service + uri.removeprefix(pin.uri + "/")
+            for pin in self.lock.archives
+            if pin.service and uri.startswith(pin.uri + "/")
+        ]
+        return list(dict.fromkeys([uri, *found]))
 
     # -- what steps need of it
 
@@ -102,12 +133,29 @@ class Archive:
         """Name in /var/lib/apt/lists -> SHA-256, of every pinned InRelease."""
         assert self.lock is not None
         wanted = {(s.uri, s.suite) for s in self.sources}
-        return {list_name(p.from_): p.inrelease_sha256 for p in self.lock.archives if (p.uri, p.suite) in wanted}
+        return {list_name(p.address): p.inrelease_sha256 for p in self.lock.archives if (p.uri, p.suite) in wanted}
 
     @cached_property
     def _frozen(self) -> list[FrozenSuite]:
         assert self.lock is not None
         return thaw(self.lock.archives, self.sources, keyring=self.keyring, cache=self.cache)
+
+    def pinned_sources(self) -> list[tuple[Source, ArchivePin]]:
+        """Every source of the build with its pin."""
+        return [(suite.source, suite.pin) for suite in self._frozen]
+
+    def frozen_set(self) -> Path:
+        """The file from which the proxy knows what there is; made if it is not there yet."""
+        assert self.lock is not None
+        with self._unpacking:
+            pinned = self.pinned_sources()  # so that every InRelease is in the cache
+        return assemble(self.lock.archives, [s for s, _ in pinned], keyring=self.keyring, cache=self.cache)
+
+    def check_written(self, lists: Path) -> list[str]:
+        """How what a step's apt has written into its lists differs from the lock, in words."""
+        with self._unpacking:
+            frozen = self._frozen
+        return check_written(lists, frozen)
 
     @property
     def lists(self) -> Path:
@@ -146,8 +194,9 @@ class Archive:
 class Packages:
     """Fetches packages ahead of the steps that install them; a step waits only for its own."""
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+    def __init__(self, blobs: Blobs, addresses: Callable[[str], list[str]]) -> None:
+        """addresses: from a package's address to all those it may be had at, best first."""
+        self._blobs, self._addresses = blobs, addresses
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="fetch")  # one after the other: the first step's first
         self._coming: dict[str, Future[int]] = {}
         self._lock = threading.Lock()
@@ -157,7 +206,9 @@ class Packages:
         with self._lock:
             if solution.digest not in self._coming:
                 packages: tuple[Package, ...] = solution.packages
-                self._coming[solution.digest] = self._pool.submit(prefetch, packages, self._blobs)
+                self._coming[solution.digest] = self._pool.submit(
+                    prefetch, packages, self._blobs, addresses=self._addresses
+                )
             return self._coming[solution.digest]
 
     def ready(self, work: Work) -> None:

@@ -56,8 +56,10 @@ def execute(
             _drop_blocked(waiting, outcome)
             if not cancel.is_set():
                 for node in _startable(waiting, running.values(), weight):
-                    if len(running) >= jobs or not budget.take(node, alone=not running):
+                    if len(running) >= jobs:
                         break
+                    if not budget.take(node, alone=not running):
+                        continue  # a smaller one may fit beside those that run
                     waiting.remove(node)
                     running[pool.submit(perform, node)] = node
             elif not running:

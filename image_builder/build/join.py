@@ -164,7 +164,7 @@ def join(parts: Sequence[Part], folder: Path, *, expected: Sequence[str] = ()) -
         collect.put(artefact, folder)
     for part in parts:
         for target in part.record.targets:
-            for name in filter(None, (target.manifest, target.files)):
+            for name in filter(None, (target.manifest, target.files, target.sbom)):
                 if not (folder / name).exists():
                     write_whole(folder / name, (part.folder / name).read_text(errors="surrogateescape"))
         for layer in part.record.layers:

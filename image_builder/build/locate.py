@@ -7,7 +7,8 @@ from pathlib import Path
 from image_builder.build.record import BuildRecord
 from image_builder.errors import ConfigError
 
-BOOTABLE = (".qcow2", ".iso", ".img", ".vmdk")  # the first a target has is the one to boot
+# The first a target has is the one to boot.
+BOOTABLE = (".qcow2", ".iso", ".img", ".vmdk", ".vhd", ".ova", ".box", ".gce.tar.gz", ".img.xz", ".netboot.tar.gz")
 
 
 def locate(target: str, *, builds: Path) -> Path:

@@ -7,19 +7,24 @@ import os
 import re
 import shutil
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from image_builder.apt.handover import hand_over
+from image_builder.apt.handover import LISTS, hand_over
 from image_builder.artifacts.collect import found_in
+from image_builder.build import trust, unchanged
 from image_builder.build.archive import Archive, Packages
 from image_builder.build.diagnose import OUT_OF_MEMORY, Diagnosis, diagnose, last_lines
+from image_builder.build.network import Network, View, gone
 from image_builder.build.progress import Progress
 from image_builder.build.resources import Budget, check_disk, cores
+from image_builder.build.seeds import Snaps
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.layers import Construction, Layer, Store
 from image_builder.live_build import staging
-from image_builder.live_build.steps import Work
+from image_builder.live_build.recipe import Work
+from image_builder.live_build.seeding import SEED_AT
 from image_builder.live_build.tool_root import ToolRoot
 from image_builder.plan.explain import remembered
 from image_builder.plan.tree import Node
@@ -49,19 +54,21 @@ class Performer:
     tools: ToolRoot
     archive: Archive
     packages: Packages
+    snaps: Snaps
+    network: Network
     logs: Path
     progress: Progress
     budget: Budget
     jobs: int
     timeout_s: float
     cancel: threading.Event
+    began: dict[str, float] = field(default_factory=dict)  # key -> time.monotonic() when its step was started
     built: dict[str, Layer] = field(default_factory=dict)  # key -> layer, of this build
-    taken: set[Node] = field(default_factory=set)  # made by another build while this one waited
+    taken: dict[Node, str] = field(default_factory=dict)  # made elsewhere, or before, after all; with the reason
     warnings: list[str] = field(default_factory=list)
 
     def log_of(self, node: Node) -> Path:
-        slug = re.sub(r"[^A-Za-z0-9.]+", "-", node.spec.name).strip("-")
-        return self.logs / f"{slug}.{node.key[:8]}.log"
+        return self.logs / log_name(node)
 
     def __call__(self, node: Node) -> float:
         def waiting(holder: str) -> None:
@@ -70,19 +77,25 @@ class Performer:
         with self.store.building(node.key, on_wait=waiting, cancel=self.cancel) as place:
             if isinstance(place, Layer):
                 self.built[node.key] = place
-                self.taken.add(node)
-                self.progress.ended(node, 0.0, place.size_bytes, "made by another build meanwhile")
+                self.taken[node] = "made by another build meanwhile"
+                self.progress.ended(node, 0.0, place.size_bytes, self.taken[node])
                 return 0.0
             return self._build(node, place)
 
     def _build(self, node: Node, place: Construction) -> float:
         work: Work = node.spec.work
         log = self.log_of(node)
+        self.began[node.key] = time.monotonic()
         self.progress.started(node, place.diff)
         check_disk(self.store.root)
         self.packages.ready(work)
+        below = [self._layer(lower) for lower in node.stack()[:-1]]
+        asked = unchanged.question(node.spec, below, tools=self.tools.digest)
+        if (same := unchanged.before(self.store, asked)) is not None:
+            return self._take_over(node, place, same)
         stage = place.directory / "stage"
-        sandbox = self._sandbox(node, work, place, stage)
+        view = self.network.view()
+        sandbox = self._sandbox(node, work, place, stage, view)
         outcome = execute(
             sandbox,
             ["sh", "-euc", work.script],
@@ -94,7 +107,12 @@ class Performer:
         self._check(node, work, outcome, log, place)
         for name in outcome.left_running:
             self._warn(node, f"left a process running, ended now: {name}")
+        if view.ca:
+            trust.take_out(place.diff, view.ca)
         made = found_in(place.diff)
+        notes = noted(log.read_text(errors="replace"))
+        for text in notes:
+            self.progress.note(node, text)
         _remove(stage)
         layer = place.commit(
             {
@@ -105,21 +123,40 @@ class Performer:
                 "seconds": round(outcome.seconds, 2),
                 "source_date_epoch": work.environment.get("SOURCE_DATE_EPOCH"),
                 "artefacts": made,
-                "declined": node.spec.kind == "binary" and not made and _is_empty(place.diff),
+                "notes": notes,
+                "declined": node.spec.kind == "binary" and not made and is_empty(place.diff),
             }
         )
         self.built[node.key] = layer
+        unchanged.note(self.store, asked, node.key)
         self.store.remember("inputs", place_of(node), remembered(node))
         self.store.remember("usage", place_of(node), {"seconds": outcome.seconds, "bytes": outcome.max_rss_bytes})
         self.progress.ended(node, outcome.seconds, layer.size_bytes, "")
         return outcome.seconds
 
-    def _sandbox(self, node: Node, work: Work, place: Construction, stage: Path) -> Sandbox:
+    def _take_over(self, node: Node, place: Construction, same: Layer) -> float:
+        """Keep an earlier layer's content under this node's key too."""
+        unchanged.take_over(same, place.diff)
+        layer = place.commit({**same.meta, "parent": node.parent.key if node.parent else None})
+        self.built[node.key] = layer
+        self.taken[node] = "the files it is made from are as they were"
+        self.store.remember("inputs", place_of(node), remembered(node))
+        seconds = time.monotonic() - self.began[node.key]
+        self.progress.ended(node, seconds, layer.size_bytes, self.taken[node])
+        return seconds
+
+    def _sandbox(self, node: Node, work: Work, place: Construction, stage: Path, view: View) -> Sandbox:
         """The view the step gets: layers below, apt's frozen state on top of them, its own files of config/."""
         staging.write(work.stage, stage / "files")
         lower = [self._layer(below) for below in node.stack()[:-1]]
         if work.archive:
             lower.append(self._archive(work, stage / "archive"))
+        if work.snaps is not None:
+            lower.append(stage / "snaps")
+            self.snaps.write(work.snaps, stage / "snaps/chroot" / SEED_AT)
+        if view.ca and node.spec.kind in trust.KINDS:
+            trusting = stage / "trust"
+            lower += [trusting] if trust.lay(lower, trusting, view.ca, always=view.https) else []
         folders = [name for name in ("config", "hooks.d", "local") if (stage / "files" / name).is_dir()]
         threads = {
             # bytes do not depend on these two, so they are in no key
@@ -131,7 +168,11 @@ class Performer:
             root=self.tools.path,
             lower=lower,
             upper=place.diff,
-            binds=[Bind(stage / "files" / name, f"/build/{name}", read_only=name == "hooks.d") for name in folders],
+            binds=[
+                *(Bind(stage / "files" / name, f"/build/{name}", read_only=name == "hooks.d") for name in folders),
+                *view.binds,
+            ],
+            network=view.handle,
             environment={**work.environment, **threads},
         )
 
@@ -154,19 +195,15 @@ class Performer:
     def _check(self, node: Node, work: Work, outcome: Outcome, log: Path, place: Construction) -> None:
         """Raise StepError unless the step did what it was for; the exit status alone does not say so."""
         said = log.read_text(errors="replace") if log.exists() else ""
-        if outcome.cancelled:
+        lost = gone(self.network)
+        if outcome.cancelled or lost is not None:
             place.abandon(keep=False)
-            raise PipelineError("stopped", where=node.spec.name)
-        diagnosis = None
-        if outcome.exit_status != 0 or outcome.timed_out:
-            diagnosis = diagnose(
-                said[-LOG_END:], exit_status=outcome.exit_status, timed_out=outcome.timed_out, timeout_s=self.timeout_s
-            )
-        missed = [name for name in work.expects if f"/{name}..." not in said]
-        if diagnosis is not None and outcome.out_of_memory:
-            diagnosis = OUT_OF_MEMORY
-        if diagnosis is None and missed:
-            diagnosis = Diagnosis(f"live-build did not run {', '.join(missed)}, and did not say so", "", False)
+            raise lost or PipelineError("stopped", where=node.spec.name)
+        diagnosis = judged(work, outcome, said, timeout_s=self.timeout_s)
+        if diagnosis is None and work.archive:
+            strange = self.archive.check_written(place.diff / "chroot" / LISTS)
+            if strange:
+                diagnosis = Diagnosis("apt saw another archive than the lock: " + "; ".join(strange), "", False)
         if diagnosis is None:
             return
         _remove(place.directory / "stage")
@@ -180,12 +217,36 @@ class Performer:
         self.progress.note(node, text)
 
 
+def log_name(node: Node) -> str:
+    """A step's log file. Its key is in it: several steps may have one name."""
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", node.spec.name).strip("-")
+    return f"{slug}.{node.key[:8]}.log"
+
+
+def noted(said: str) -> list[str]:
+    """What a step says for the record: lines "N: …" of its log, each once."""
+    return list(dict.fromkeys(line[3:].strip() for line in said.splitlines() if line.startswith("N: ")))
+
+
+def judged(work: Work, outcome: Outcome, said: str, *, timeout_s: float) -> Diagnosis | None:
+    """Why a step that ended so is a failure; None: as far as its exit status and its log tell, it is none."""
+    if outcome.exit_status != 0 or outcome.timed_out:
+        if outcome.out_of_memory:
+            return OUT_OF_MEMORY
+        end = said[-LOG_END:]
+        return diagnose(end, exit_status=outcome.exit_status, timed_out=outcome.timed_out, timeout_s=timeout_s)
+    missed = [name for name in work.expects if f"/{name}..." not in said]
+    if missed:
+        return Diagnosis(f"live-build did not run {', '.join(missed)}, and did not say so", "", False)
+    return None
+
+
 def place_of(node: Node) -> str:
     """What the store remembers a step's last inputs and usage under, whatever its key."""
     return hashlib.sha256(node.path.encode()).hexdigest()
 
 
-def _is_empty(diff: Path) -> bool:
+def is_empty(diff: Path) -> bool:
     """Did a hook change nothing but live-build's own marks? Mount points of the stage count as nothing."""
     ours = {"config", "hooks.d", "local", ".build", "binary"}
     return all(entry.name in ours for entry in os.scandir(diff))

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from image_builder.build import record as records
+from image_builder.build import report
 from image_builder.build.archive import Packages
 from image_builder.build.executor import Outcome, execute
 from image_builder.build.folder import new_folder, point_latest
 from image_builder.build.harvest import harvest, layer_of
+from image_builder.build.network import gone, network_for
 from image_builder.build.perform import Performer, place_of
 from image_builder.build.prepare import Plan
 from image_builder.build.progress import Progress
@@ -38,7 +40,10 @@ def build(plan: Plan, store: Store, progress: Progress, cancel: threading.Event)
     folder = new_folder(plan, started)
     performer, outcome = _run(plan, store, progress, cancel, folder)
     found = harvest(plan, store, performer, outcome, folder)
-    stopped = bool(outcome.cancelled) and not found.errors
+    network = performer.network
+    if (lost := gone(network)) is not None and lost not in found.errors:
+        found.errors.append(lost)
+    stopped = bool(outcome.cancelled or plan.narrowed) and not found.errors
     record = records.BuildRecord(
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         seconds=round(time.monotonic() - began, 2),
@@ -48,12 +53,15 @@ def build(plan: Plan, store: Store, progress: Progress, cancel: threading.Event)
         source_date_epoch=plan.epoch,
         tools={"live-build": plan.tools.live_build, "tool-root": plan.tools.digest},
         targets=tuple(found.targets),
-        layers=_layers(plan, store, performer, outcome, folder),
+        layers=_layers(plan, store, performer, outcome, folder, began),
         hooks=staging.digests(plan.hooks_d),
-        warnings=tuple(found.warnings),
+        network=network.record(),
+        warnings=(*found.warnings, *network.warnings()),
     )
     write_whole(folder / records.RECORD_NAME, record.text())
-    point_latest(plan, folder)
+    report.write(record, folder)
+    if not plan.narrowed:
+        point_latest(plan, folder)
     give_to_caller(folder.parent)
     return Result(folder, record, tuple(found.errors))
 
@@ -65,27 +73,36 @@ def _run(
     jobs = plan.config.jobs or cores()
     usage = {id(n): store.recall("usage", place_of(n)) or {} for r in plan.roots for n in r.walk()}
     budget = Budget(lambda node: usage[id(node)].get("bytes"))
-    packages = Packages(plan.archive.blobs)
+    packages = Packages(plan.archive.blobs, plan.archive.addresses)
     to_build = [d.node for d in plan.decisions if d.action == "build"]
     for node in to_build:
         if node.spec.work.solution is not None:
             packages.want(node.spec.work.solution)
-    performer = Performer(
-        store=store, tools=plan.tools, archive=plan.archive, packages=packages, logs=folder / "logs",
-        progress=progress, budget=budget, jobs=jobs, timeout_s=plan.config.timeout_s, cancel=cancel,
-    )  # fmt: skip
+        if node.spec.work.snaps is not None:
+            plan.snaps.want(node.spec.work.snaps)
+    steps = network_for(
+        plan.archive, folder / "logs/proxy", progress, cancel, pinned=plan.config.pinned, used=bool(to_build)
+    )
     try:
-        outcome = execute(
-            plan.decisions, performer, jobs=jobs, keep_going=plan.config.keep_going, cancel=cancel, budget=budget,
-            expected=expectation(lambda node: usage[id(node)]),
-        )  # fmt: skip
+        with steps as network:
+            performer = Performer(
+                store=store, tools=plan.tools, archive=plan.archive, packages=packages, snaps=plan.snaps,
+                network=network,
+                logs=folder / "logs", progress=progress, budget=budget, jobs=jobs, timeout_s=plan.config.timeout_s,
+                cancel=cancel,
+            )  # fmt: skip
+            outcome = execute(
+                plan.decisions, performer, jobs=jobs, keep_going=plan.config.keep_going, cancel=cancel, budget=budget,
+                expected=expectation(lambda node: usage[id(node)]),
+            )  # fmt: skip
     finally:
         packages.close()
+        plan.snaps.close()
     return performer, outcome
 
 
 def _layers(
-    plan: Plan, store: Store, performer: Performer, outcome: Outcome, folder: Path
+    plan: Plan, store: Store, performer: Performer, outcome: Outcome, folder: Path, began: float
 ) -> tuple[records.LayerRecord, ...]:
     found = []
     for decision in plan.decisions:
@@ -93,7 +110,7 @@ def _layers(
         action: str = {"reuse": "reused", "skip": "skipped"}.get(decision.action, "built")
         reason = decision.reason
         if node in performer.taken:
-            action, reason = "reused", "made by another build meanwhile"
+            action, reason = "reused", performer.taken[node]
         if node in outcome.failed:
             action = "failed"
         elif node in outcome.blocked:
@@ -108,7 +125,9 @@ def _layers(
             targets=tuple(node.targets), action=action, reason=reason,  # type: ignore[arg-type]
             seconds=round(outcome.done.get(node, 0.0), 2), size_bytes=layer.size_bytes if layer else 0,
             source_date_epoch=int(epoch) if epoch is not None else None,
+            began_s=round(performer.began[node.key] - began, 2) if node.key in performer.began else None,
             inputs=dict(node.spec.inputs),
             log=str(log.relative_to(folder)) if log.exists() else "",
+            notes=tuple(layer.meta.get("notes") or ()) if layer else (),
         ))  # fmt: skip
     return tuple(found)

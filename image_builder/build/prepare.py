@@ -11,12 +11,15 @@ from pathlib import Path
 
 from image_builder.build.archive import LOCK_NAME, Archive
 from image_builder.build.progress import Progress
+from image_builder.build.seeds import Snaps
 from image_builder.build.solver import StoredSolver
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
 from image_builder.layers import Store
 from image_builder.live_build import configuration, stages, staging, tool_root
-from image_builder.live_build.steps import Recipe
+from image_builder.live_build.chain import chain, left_out
+from image_builder.live_build.recipe import Recipe
+from image_builder.live_build.seeding import Seeding
 from image_builder.lock import Lock
 from image_builder.plan.explain import Decision, decide
 from image_builder.plan.tree import Node, grow
@@ -56,6 +59,7 @@ class Plan:
     provides: Mapping[str, tuple[str, ...]]  # target -> names its artefacts must have
     left_out: Mapping[str, tuple[str, ...]]  # target -> hooks that are not for this architecture
     archive: Archive
+    snaps: Snaps
     tools: tool_root.ToolRoot
     lock: Lock
     lock_is_new: bool
@@ -64,6 +68,7 @@ class Plan:
     roots: list[Node]
     decisions: list[Decision]
     warnings: tuple[str, ...]
+    narrowed: bool = False  # to some of the steps: no target will be finished
 
 
 def hooks_folder(config: BuildConfig, project_dir: Path) -> Path:
@@ -121,11 +126,14 @@ def prepare(
     tools = _tools(store, config, progress)
     archive = Archive(store, config, project_dir, tools)
     lock_path = lock_path or project_dir / LOCK_NAME
-    lock, is_new = _pinned(config, project_dir, store, archive, lock_path, update=update)
+    snaps = Snaps(config, project_dir, archive.cache, progress)
+    lock, is_new = _pinned(config, project_dir, store, archive, snaps, lock_path, update=update)
+    warnings += snaps.warnings(lock)
     solver = _solver(config, project_dir, store, archive)
     epoch = lock.epoch() if config.source_date_epoch is None else config.source_date_epoch
-    recipe = _recipe(config, project_dir, hooks_d, store, tools, archive, solver, epoch, targets)
-    roots = grow({target.name: recipe.chain(target) for target in targets})
+    recipe = _recipe(config, project_dir, hooks_d, store, tools, archive, snaps, solver, epoch, targets)
+    roots = grow({target.name: chain(recipe, target) for target in targets})
+    warnings += _unseeded(config, roots)
 
     def before(path: str) -> Mapping[str, str] | None:
         found = store.recall("inputs", hashlib.sha256(path.encode()).hexdigest())
@@ -136,10 +144,10 @@ def prepare(
         t.name: tuple(p.replace("$PROJECT", config.project).replace("${PROJECT}", config.project) for p in t.provides)
         for t in targets
     }
-    left_out = {t.name: recipe.left_out(t) for t in targets}
+    declining = {t.name: left_out(recipe, t) for t in targets}
     return Plan(
-        config, project_dir, hooks_d, targets, provides, left_out, archive, tools, lock, is_new, lock_path, epoch,
-        roots, decisions, tuple(warnings),
+        config, project_dir, hooks_d, targets, provides, declining, archive, snaps, tools, lock, is_new, lock_path,
+        epoch, roots, decisions, tuple(warnings),
     )  # fmt: skip
 
 
@@ -148,7 +156,9 @@ def resolve_lock(
 ) -> tuple[Lock, bool]:
     """The lock alone, without a plan: (lock, was it made now)."""
     tools = _tools(store, config, progress)
-    return _pinned(config, project_dir, store, Archive(store, config, project_dir, tools), path, update=update)
+    archive = Archive(store, config, project_dir, tools)
+    snaps = Snaps(config, project_dir, archive.cache, progress)
+    return _pinned(config, project_dir, store, archive, snaps, path, update=update)
 
 
 def _tools(store: Store, config: BuildConfig, progress: Progress) -> tool_root.ToolRoot:
@@ -167,6 +177,7 @@ def _recipe(
     store: Store,
     tools: tool_root.ToolRoot,
     archive: Archive,
+    snaps: Snaps,
     solver: StoredSolver,
     epoch: int,
     targets: Sequence[Target],
@@ -192,7 +203,20 @@ def _recipe(
         apt_sources="\n".join(f"deb {s.uri} {s.suite} {' '.join(s.components)}" for s in archive.sources),
         owners=_owners(hooks_d),
         whole_tree=config.hook_inputs == "all",
+        seeding=snaps.seeding(archive.lock, [t.name for t in list_targets(hooks_d)]) if archive.lock else Seeding(),
     )
+
+
+def _unseeded(config: BuildConfig, roots: Sequence[Node]) -> list[str]:
+    """Snaps that are asked for, and no target takes: a warning; an error when this build alone asks for them."""
+    if not (config.snaps or config.extra_snaps):
+        return []
+    if any(node.spec.work.snaps is not None for root in roots for node in root.walk()):
+        return []
+    said = "snaps are asked for, but none of these targets seeds any"
+    if config.extra_snaps:
+        raise ConfigError(said, where="EXTRA_SNAPS", hint="a target takes them with `depends snaps` in its series file")
+    return [f"{said}: a target takes them with `depends snaps` in its series file"]
 
 
 def _owners(hooks_d: Path) -> dict[str, str]:
@@ -206,14 +230,15 @@ def _owners(hooks_d: Path) -> dict[str, str]:
 
 
 def _pinned(
-    config: BuildConfig, project_dir: Path, store: Store, archive: Archive, path: Path, *, update: bool
+    config: BuildConfig, project_dir: Path, store: Store, archive: Archive, snaps: Snaps, path: Path, *, update: bool
 ) -> tuple[Lock, bool]:
     """The project's lock, or a new one with the epoch it keeps: (lock, was it made now)."""
     lock, is_new = archive.pinned(path, update=update)
     if is_new:
         epoch = _kept_epoch(store, _solver(config, project_dir, store, archive), lock)
         lock = archive.lock = lock.model_copy(update={"source_date_epoch": epoch})
-    return lock, is_new
+    archive.lock, snaps_are_new = snaps.pinned(path, lock, update=update)
+    return archive.lock, is_new or snaps_are_new
 
 
 def _solver(config: BuildConfig, project_dir: Path, store: Store, archive: Archive) -> StoredSolver:

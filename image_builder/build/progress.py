@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ class Progress:
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     quiet: bool = False
     started_at: float = field(default_factory=time.monotonic)
+    counters: Callable[[], str] | None = None  # one line of what is counted while steps run
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def say(self, text: str) -> None:
@@ -137,6 +139,8 @@ class LiveProgress(Progress):
             seconds = time.monotonic() - row.since
             size = human(_top_files(row.upper))
             table.add_row(row.node.spec.name, _targets(row.node), f"{seconds:5.0f} s", size, row.line)
+        if (counters := self.counters) is not None:
+            table.add_row("", "", "", "", counters())
         return table
 
 

@@ -56,25 +56,46 @@ class Budget:
         self._measured = measured
         self._total = int(memory_available(_read("/proc/meminfo")) * SHARE) if total is None else total
         self._taken: dict[Node, int] = {}
+        self._passed: dict[Node, set[Node]] = {}  # who waits -> who was let past it and still runs
         self._lock = threading.Lock()
 
     def need(self, node: Node) -> int:
         return self._measured(node) or DEFAULT_MEMORY_MIB.get(node.spec.kind, 400) * MIB
 
     def take(self, node: Node, *, alone: bool) -> bool:
-        """Reserve what a step needs. alone: nothing else runs, so it may start whatever it needs."""
+        """Reserve what a step needs. alone: nothing else runs, so it may start whatever it needs.
+
+        Who is refused keeps its turn: a later one is let past it only while there is room for both, so that it
+        starts, at the latest, when those have ended that ran before it was refused.
+        """
         need = self.need(node)
         with self._lock:
-            if not alone and sum(self._taken.values()) + need > self._total:
+            if not alone and not (self._fits(need) and self._lets_all_others_start(node, need)):
+                self._passed.setdefault(node, set())
                 return False
             if not alone and memory_pressure(_read("/proc/pressure/memory")) > PRESSURE_PERCENT:
                 return False
+            self._passed.pop(node, None)
+            for past in self._passed.values():
+                past.add(node)
             self._taken[node] = need
         return True
+
+    def _fits(self, need: int) -> bool:
+        return sum(self._taken.values()) + need <= self._total
+
+    def _lets_all_others_start(self, node: Node, need: int) -> bool:
+        return all(
+            self.need(waiting) + sum(self._taken[other] for other in past) + need <= self._total
+            for waiting, past in self._passed.items()
+            if waiting is not node
+        )
 
     def give_back(self, node: Node) -> None:
         with self._lock:
             self._taken.pop(node, None)
+            for past in self._passed.values():
+                past.discard(node)
 
     def share_mib(self, jobs: int) -> int:
         """What one of several compressors running at once may use, in MiB."""

@@ -19,10 +19,12 @@ from image_builder.build import progress as displays
 from image_builder.build.folder import unchanged
 from image_builder.build.pipeline import Result
 from image_builder.build.prepare import Plan, prepare
+from image_builder.build.shell import only
 from image_builder.cli import explained, say_what_is_lacking
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.files import give_to_caller
 from image_builder.layers import Store
+from proxy import upstream
 
 EPILOG = """\b
 Environment: PROJECT SUBPROJECT SUITE ARCH SUBARCH IMAGE_TARGETS IMAGEFORMAT PROPOSED
@@ -61,6 +63,7 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
 @click.command(epilog=EPILOG)
 @shared
 @click.option("-n", "--dry-run", is_flag=True, help="Print the plan and build nothing.")
+@click.option("--only", "hook", help="Run this hook and what is below it, and nothing after it; see `shell`.")
 @click.option("-j", "--jobs", type=int, help="Steps at once (default: number of cores).")
 @click.option(
     "--keep-going/--fail-fast", default=None, help="After a failure finish the other targets (default) or stop."
@@ -69,7 +72,7 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the table at the end.")
 def build(
     project_dir: Path, config_file: Path | None, lock_path: Path | None, update: bool, as_json: bool, dry_run: bool,
-    quiet: bool, **options: Any,
+    hook: str | None, quiet: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Build image TARGETs (default: IMAGE_TARGETS, else the configuration, else all).
 
@@ -79,6 +82,8 @@ def build(
     with opened(project_dir, config_file, options) as (config, store):
         display = displays.make(quiet=quiet or dry_run)
         plan = prepare(config, project_dir.resolve(), store, display, update=update, lock_path=lock_path)
+        if hook is not None:
+            plan = only(plan, hook)
         for warning in plan.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         if dry_run:
@@ -100,13 +105,25 @@ def plan(
         show_plan(made, as_json=as_json)
 
 
+def way_out(config: configuration.BuildConfig) -> None:
+    """From now on archives are reached as the configuration says. Raises ConfigError for a proxy that cannot be one."""
+    upstream.configure(
+        upstream.Settings(http_proxy=config.http_proxy, https_proxy=config.https_proxy, no_proxy=config.no_proxy)
+    )
+
+
 class opened:
     """The configuration and the store, tried for real and cleared of what a kill left."""
 
-    def __init__(self, project_dir: Path, file: Path | None, options: dict[str, Any]) -> None:
+    def __init__(
+        self, project_dir: Path, file: Path | None, options: dict[str, Any], *, forget_failed: bool = True
+    ) -> None:
+        """forget_failed: what the last build's failed steps left is of no more use."""
+        self._forget_failed = forget_failed
         if not project_dir.is_dir():
             raise click.UsageError(f"{project_dir}: no such folder")
         self.config = configuration.load(project_dir, file=file, options=options)
+        way_out(self.config)
 
     def __enter__(self) -> tuple[configuration.BuildConfig, Store]:
         if os.geteuid() != 0:
@@ -119,7 +136,8 @@ class opened:
         self.store.probe()
         for line in self.store.clear_leftovers():
             print(f"cleared: {line}", file=sys.stderr)
-        self.store.forget_failed()
+        if self._forget_failed:
+            self.store.forget_failed()
         return self.config, self.store
 
     def __exit__(self, *_: object) -> None:
@@ -130,15 +148,17 @@ def carry_out(plan: Plan, store: Store, display: displays.Progress, *, as_json: 
     """Build, print the table, return the exit status."""
     age = plan.lock.age(datetime.now(UTC))
     display.say(f"lock: {'made now' if plan.lock_is_new else plan.lock_path}, {age}")
-    if (before := unchanged(plan)) is not None:
+    if plan.lock_is_new:
+        plan.lock.write(plan.lock_path)
+        give_to_caller(plan.lock_path)
+    if not plan.config.pinned:
+        display.say("NOT PINNED (--no-snapshot): steps reach the live network, and what they fetch is on no record")
+    if not plan.narrowed and (before := unchanged(plan)) is not None:
         folder, record = before
         print(f"nothing to do: {folder} is what this build would give", file=sys.stderr)
         if as_json:
             print(record.text(), end="")
         return 0
-    if plan.lock_is_new:
-        plan.lock.write(plan.lock_path)
-        give_to_caller(plan.lock_path)
     with display:
         result = pipeline.build(plan, store, display, threading.Event())
     for warning in result.record.warnings:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from image_builder import config as configuration
+from image_builder.build import plain
 from image_builder.build import progress as displays
+from image_builder.build.archive import LOCK_NAME, Archive
 from image_builder.build.prepare import chosen, hooks_folder, prepare
-from image_builder.cli.build import carry_out, opened
+from image_builder.cli.build import carry_out, opened, way_out
 from image_builder.errors import CommandError, PipelineError, SurroundingsError
+from image_builder.files import give_to_caller
+from image_builder.layers import Store
 from image_builder.live_build import project
+from image_builder.live_build.tool_root import ToolRoot
 
 
 @click.group(name="live-build")
@@ -43,10 +49,15 @@ def config(arguments: tuple[str, ...]) -> None:
 @live_build.command(name="build")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def build(arguments: tuple[str, ...]) -> None:
-    """Run the build in this folder; leaves livecd.PROJECT.* here as regular files."""
-    if arguments:
-        raise click.UsageError(f"lb build takes no arguments here: {' '.join(arguments)}")
+    """Run the build in this folder; leaves livecd.PROJECT.* here as regular files.
+
+    `lb build plain` runs live-build's own `lb build noauto` instead, behind the snapshot proxy.
+    """
+    if arguments not in ((), ("plain",)):
+        raise click.UsageError(f"lb build takes no arguments here but `plain`: {' '.join(arguments)}")
     folder = Path.cwd()
+    if arguments:
+        sys.exit(_plain(folder))
     options: dict[str, Any] = {}
     with opened(folder, None, options) as (settings, store):
         display = displays.make()
@@ -57,6 +68,22 @@ def build(arguments: tuple[str, ...]) -> None:
             if artefact.is_file():
                 _publish(artefact, folder / artefact.name)
     sys.exit(status)
+
+
+def _plain(folder: Path) -> int:
+    settings = configuration.load(folder)
+    way_out(settings)
+    display = displays.make(live=False)
+    version = plain.host_live_build()
+    # The host is the tool root here: its keys, its live-build. The store is where fetched files are kept, no more.
+    archive = Archive(Store(settings.store), settings, folder, ToolRoot(Path("/"), "", version))
+    path = folder / LOCK_NAME
+    lock, is_new = archive.pinned(path, update=False)
+    if is_new:
+        lock.write(path)
+        give_to_caller(path)
+    display.say(f"lock: {'made now' if is_new else path}, {lock.age(datetime.now(UTC))}")
+    return plain.build(archive, folder, display.say)
 
 
 def _publish(artefact: Path, place: Path) -> None:

@@ -20,9 +20,9 @@ from image_builder.lock import instant_text
 def lock(
     project_dir: Path, config_file: Path | None, lock_path: Path | None, update: bool, as_json: bool, **options: Any
 ) -> None:
-    """Write image-builder.lock: for each suite the InRelease it has now, verified. Says what it pins.
+    """Write image-builder.lock: for each suite the InRelease it has now, for each snap its revision, verified.
 
-    A lock that is there is only shown; --update makes a new one. TARGETs make no difference.
+    Says what it pins. A lock that is there is only shown; --update makes a new one. TARGETs make no difference.
     """
     with opened(project_dir, config_file, options) as (config, store):
         path = lock_path or project_dir.resolve() / "image-builder.lock"
@@ -36,3 +36,5 @@ def lock(
         print(f"{path}: {'made now' if is_new else 'as it was'}, {made.age(datetime.now(UTC))}")
         for pin in made.archives:
             print(f"  {pin.uri} {pin.suite}  {instant_text(pin.date)}  {pin.inrelease_sha256[:16]}  by {pin.signer}")
+        for snap in made.snaps:
+            print(f"  snap {snap.name} {snap.revision}  {snap.channel}  {snap.sha3_384[:16]}  by {snap.publisher}")

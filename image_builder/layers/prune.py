@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Item:
-    """Something the store keeps. kind: "layer", "value", "download", "lists". parent: the key of the layer below."""
+    """Something the store keeps. kind: "layer", "value", "download", "snap", "lists". parent: key of the one below."""
 
     key: str
     kind: str

@@ -16,9 +16,10 @@ from image_builder.layers.files import discard, draft, read_json
 from image_builder.layers.prune import Item
 from image_builder.run import run
 
-# Filled by whoever downloads: files by their SHA-256, and directories of apt's unpacked lists.
+# Filled by whoever downloads: files by their SHA-256, snaps by their SHA3-384, and directories of apt's unpacked lists.
 DOWNLOADS = "archive"
-_FILES, _LISTS = f"{DOWNLOADS}/sha256", f"{DOWNLOADS}/lists"
+_FILES, _SNAPS, _LISTS = f"{DOWNLOADS}/sha256", f"{DOWNLOADS}/sha3-384", f"{DOWNLOADS}/lists"
+_FOLDERS = {"download": _FILES, "snap": _SNAPS, "lists": _LISTS}
 
 
 def remember(store: Path, kind: str, key: str, value: Any) -> None:
@@ -46,6 +47,9 @@ def items(store: Path) -> Iterator[Item]:
         yield from _item(path, "value", f"value of {path.parent.name}")
     for path in (store / _FILES).glob("*"):
         yield from _item(path, "download", "download")
+    for path in (store / _SNAPS).glob("*"):
+        if path.is_file():  # not the folder of those on their way
+            yield from _item(path, "snap", "snap")
     for path in (store / _LISTS).glob("*"):
         yield from _item(path, "lists", "apt's lists, unpacked")
 
@@ -56,16 +60,17 @@ def remove(store: Path, item: Item) -> None:
         for path in (store / "values").glob(f"*/{item.key}.json"):
             path.unlink(missing_ok=True)
     else:
-        discard(store / (_FILES if item.kind == "download" else _LISTS) / item.key, store / "trash")
+        discard(store / _FOLDERS[item.kind] / item.key, store / "trash")
 
 
 def damaged_downloads(store: Path) -> Iterator[tuple[Path, str]]:
-    """Read every download; give those whose content is not the one their name says, with the SHA-256 it has."""
-    for path in sorted((store / _FILES).glob("*")):
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != path.name:
-            yield path, found
+    """Read every download; give those whose content is not the one their name says, with the hash it has."""
+    for folder, kind in ((_FILES, "sha256"), (_SNAPS, "sha3_384")):
+        for path in sorted(path for path in (store / folder).glob("*") if path.is_file()):
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, kind).hexdigest()
+            if found != path.name:
+                yield path, found
 
 
 def _item(path: Path, kind: str, what: str) -> Iterator[Item]:

@@ -217,7 +217,7 @@ class Store:
                 ),
                 *shelf.items(self.root),
             ]
-            shared = {"download", "lists"}  # under one lock
+            shared = {"download", "snap", "lists"}  # under one lock
             chosen = choose(
                 items, max_bytes, lambda item: others.take(DOWNLOADS_KEY if item.kind in shared else item.key)
             )

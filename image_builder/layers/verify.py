@@ -33,7 +33,7 @@ def problems(store: Path, deep: bool) -> Iterator[Problem]:
         else:
             yield from (Problem(layer.key, place, line) for line in _layer_problems(layer, deep))
     for path, found in damaged_downloads(store) if deep else ():
-        yield Problem(path.name, path, f"SHA-256 is {found}")
+        yield Problem(path.name, path, f"{'SHA-256' if len(found) == 64 else 'SHA3-384'} is {found}")
 
 
 def _layer_problems(layer: Layer, deep: bool) -> list[str]:

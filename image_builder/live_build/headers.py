@@ -3,6 +3,8 @@
 # inputs: ovf/*.tmpl lib/disk.sh      files below hooks.d it reads; "all" for the whole tree
 # packages: linux-image-cloud-amd64   packages it installs; none after the colon: it uses no archive
 # architectures: amd64 arm64          where it does something; elsewhere it is not run
+# snaps: all                          it sees the seed of the target's snaps, or of those named, below $SNAP_SEED
+# tree: binary/live/vmlinuz-*         files of the work tree that decide its result: while they are the same, so is it
 """
 
 from __future__ import annotations
@@ -14,18 +16,20 @@ HEADER_BYTES = 8192
 
 
 class Header(NamedTuple):
-    """inputs, packages and architectures are None where the hook does not say."""
+    """inputs, packages, architectures and snaps are None where the hook does not say."""
 
     inputs: tuple[str, ...] | None
     packages: tuple[str, ...] | None
     architectures: tuple[str, ...] | None
+    snaps: tuple[str, ...] | None = None
+    tree: tuple[str, ...] = ()
 
 
 def parse(text: str) -> Header:
     """Read the comment lines a script begins with; several lines of one kind add up.
 
     >>> parse("#!/bin/sh\\n# inputs: lib/a.sh\\n# packages:\\necho")
-    Header(inputs=('lib/a.sh',), packages=(), architectures=None)
+    Header(inputs=('lib/a.sh',), packages=(), architectures=None, snaps=None, tree=())
     """
     found: dict[str, tuple[str, ...]] = {}
     for line in text[:HEADER_BYTES].splitlines():
@@ -33,8 +37,14 @@ def parse(text: str) -> Header:
             if line.strip():
                 break
             continue
-        match = re.match(r"#\s*(inputs|packages|architectures):(.*)", line)
+        match = re.match(r"#\s*(inputs|packages|architectures|snaps|tree):(.*)", line)
         if match:
             words = tuple(w for w in match[2].replace(",", " ").split() if w != "none")
             found[match[1]] = found.get(match[1], ()) + words
-    return Header(found.get("inputs"), found.get("packages"), found.get("architectures"))
+    return Header(
+        found.get("inputs"),
+        found.get("packages"),
+        found.get("architectures"),
+        found.get("snaps"),
+        found.get("tree", ()),
+    )

@@ -13,6 +13,10 @@ from image_builder.live_build import staging
 from image_builder.live_build.headers import Header, parse
 from image_builder.series.resolve import Entry
 
+# Written by auto/config, for plain live-build: the first because it runs no hook of hooks/normal/ unless there is one
+# in hooks/live/, the second to leave a root as clean as a build's own last step in the root does.
+EMPTY_HOOK = "config/hooks/live/000-none.chroot"
+CLEAN_HOOK = "config/hooks/normal/000-clean-root.binary"
 # live-build passes config/environment.chroot word by word through a shell: only such values survive.
 PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from image_builder.config import BuildConfig
 from image_builder.files import give_to_caller, write_whole
-from image_builder.live_build import configuration, hooks, package_lists
+from image_builder.live_build import configuration, hooks, package_lists, scripts
+from image_builder.live_build.hooks import CLEAN_HOOK, EMPTY_HOOK
 from image_builder.run import run
 from image_builder.series.compose import compose
 from image_builder.series.resolve import Target, resolve
 
-EMPTY_HOOK = "config/hooks/live/000-none.chroot"
 HOOKS_DIR = "config/hooks/normal"
 ENVIRONMENT_FILES = ("config/environment.chroot", "config/environment.binary")
 MARK = "# written by auto/config; change image-builder.yaml or the environment instead"
@@ -37,10 +38,10 @@ def configure(config: BuildConfig, folder: Path, hooks_d: Path, targets: Sequenc
     resolution = resolve(str(hooks_d), [t.name for t in targets], format=config.hook_format)
     (folder / HOOKS_DIR).mkdir(parents=True, exist_ok=True)
     compose(resolution, str(hooks_d), str(folder / HOOKS_DIR))
-    # live-build runs no hook in normal/ unless there is one in live/ too
-    (folder / EMPTY_HOOK).parent.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / EMPTY_HOOK, "#!/bin/sh\n")
-    (folder / EMPTY_HOOK).chmod(0o755)
+    for name, text in ((EMPTY_HOOK, "#!/bin/sh\n"), (CLEAN_HOOK, scripts.plain_clean_hook(config.hostname))):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / name, text)
+        (folder / name).chmod(0o755)
     names = {
         **config.environment,
         "PROJECT": config.project,
@@ -73,13 +74,14 @@ def _plain(kind: str) -> list[str]:
 def clean(config: BuildConfig, folder: Path, more: Sequence[str]) -> None:
     """Run `lb clean noauto`, then take away what configure() and the build left in the folder."""
     run(["lb", "clean", "noauto", *more], cwd=folder)
-    for name in (*ENVIRONMENT_FILES, EMPTY_HOOK):
+    for name in (*ENVIRONMENT_FILES, EMPTY_HOOK, CLEAN_HOOK):
         path = folder / name
-        if path.is_file() and (name == EMPTY_HOOK or path.read_text().startswith(MARK)):
+        if path.is_file() and (name not in ENVIRONMENT_FILES or path.read_text().startswith(MARK)):
             path.unlink()
     for link in (folder / HOOKS_DIR).glob("[0-9][0-9][0-9]-*"):
         if link.is_symlink():
             link.unlink()
+    shutil.rmtree(folder / "snapshot-proxy", ignore_errors=True)
     for artefact in folder.glob(f"livecd.{config.project}.*"):
         if artefact.is_file():
             artefact.unlink()

@@ -74,16 +74,18 @@ def packages(calls: Sequence[Call], *, live_pass: bool = True, initramfs: bool =
     return _script(*lines, "unmounts")
 
 
-def chroot_hook(*, archive: bool) -> str:
+def chroot_hook(*, archive: bool, snaps: bool = False) -> str:
     """One hook in the root, by live-build's own helper; staging has put only that one in its folder.
 
     archive: it may use apt, and must not have brought in another state of the archive than the lock's.
+    snaps: it may have seeded snaps.
     """
     return _script(
         "mounts",
         "rm -f .build/chroot_hooks",
         "helper_done chroot_hooks",
         *(["lists /build/config/.frozen-lists"] if archive else []),
+        *(["preseed"] if snaps else []),
         "unmounts",
         "rm -f .build/chroot_hooks",
     )
@@ -104,6 +106,52 @@ def finish(calls: Sequence[Call], *, hostname: str, indices: bool) -> str:
         "chroot chroot ls -lR >chroot.files",
         "unmounts",
         "check_root",
+    )
+
+
+def plain_clean_hook(hostname: str) -> str:
+    """A binary hook for plain live-build that does to its root what finish() does to ours, before others pack it.
+
+    Building with the chroot, live-build keeps the finished root in chroot/chroot, or in binary/ where it makes no
+    file system of it.
+    """
+    return "\n".join(
+        [
+            "#!/bin/sh",
+            "set -eu",
+            FUNCTIONS,
+            CLEAN_ROOT,
+            f"IMAGE_HOSTNAME={shlex.quote(hostname)} BUILDER_HOSTNAME=$(uname -n)",
+            "IMAGE_APT_INDICES=${LB_APT_INDICES:-false}",
+            "[ -d chroot ] || cd ..",
+            "finished=$PWD/chroot",
+            "[ ! -d binary/etc ] || finished=$PWD/binary",
+            "[ ! -d chroot/chroot/etc ] || finished=$PWD/chroot/chroot",
+            "view=$(mktemp -d)",
+            "trap 'rm -rf \"$view\"' EXIT",
+            'ln -s "$finished" "$view/chroot"',
+            'ln -s "$PWD/config" "$view/config"',
+            'cd "$view"',
+            "FINDINGS=$view/findings",
+            "clean_root",
+            "check_root",
+            "",
+        ]
+    )
+
+
+def shell(*, inside: bool) -> str:
+    """A shell, or the command it is given, in the root or beside it, as a hook there would be run."""
+    if not inside:
+        return _script("[ $# -gt 0 ] || set -- bash -i", 'exec "$@"')
+    lines = "sed -n 's/^export //; /^[A-Za-z_][A-Za-z_0-9]*=/p' config/environment.chroot 2>/dev/null"
+    return _script(
+        "mounts >/dev/null",
+        "resolv",
+        "[ $# -gt 0 ] || set -- bash -i",
+        f"{{ {lines} || :; }} >/tmp/variables",
+        "set -a; . /tmp/variables; set +a",
+        'exec chroot chroot "$@"',
     )
 
 

@@ -3,6 +3,7 @@
 # shellcheck shell=sh
 
 say() { printf 'I: %s\n' "$*"; }
+note() { printf 'N: %s\n' "$*"; } # the build's record keeps it
 fail() {
 	printf 'E: %s\n' "$*"
 	exit 90
@@ -98,6 +99,27 @@ initramfs_once() {
 				SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" update-initramfs -c -k "$version"
 		fi
 	done
+}
+
+# preseed: snapd's work of the first boot, done in the root already, where its snapd can and this host lets it.
+preseed() {
+	[ -e chroot/var/lib/snapd/seed/seed.yaml ] || return 0
+	if [ ! -x chroot/usr/lib/snapd/snap-preseed ]; then
+		note "snaps are seeded and not preseeded: the snapd of the root has no snap-preseed; the first boot takes longer"
+	elif [ "$(cat chroot/sys/module/apparmor/parameters/enabled 2>/dev/null)" != Y ]; then
+		note "snaps are seeded and not preseeded: AppArmor is not there or off on this host; the first boot takes longer"
+	elif [ ! -x chroot/usr/bin/fusermount3 ] && [ ! -x chroot/bin/fusermount3 ]; then
+		note "snaps are seeded and not preseeded: the root has no fuse3; the first boot takes longer"
+	else
+		mount -t securityfs securityfs chroot/sys/kernel/security
+		if [ -e chroot/var/lib/snapd/state.json ]; then
+			chroot/usr/lib/snapd/snap-preseed --reset "$PWD/chroot"
+		fi
+		chroot/usr/lib/snapd/snap-preseed "$PWD/chroot" || fail "snap-preseed failed (exit $?)"
+		umount chroot/sys/kernel/security
+		[ -e chroot/var/lib/snapd/state.json ] || fail "snap-preseed ended well, but left no state.json"
+		note "snaps are preseeded, for the AppArmor features of this host's kernel"
+	fi
 }
 
 # installed FILE: every package named in it has to be installed, or provided by one that is.

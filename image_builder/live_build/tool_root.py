@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from image_builder.config import BuildConfig
 from image_builder.errors import SurroundingsError
 from image_builder.layers import Layer, Store
 from image_builder.run import run
+from proxy.upstream import settings
 
 RECIPE = "1"  # raised when a tool root made by an older version must not be used any more
 PACKAGES = (
@@ -31,6 +33,8 @@ PACKAGES = (
     "gpgv",
     "mount",
     "mtools",
+    "pigz",
+    "python3-jinja2",
     "qemu-utils",
     "rsync",
     "squashfs-tools",
@@ -65,6 +69,17 @@ class ToolRoot(NamedTuple):
     def script(self, name: str) -> str:
         """The text of one of live-build's scripts, "chroot"."""
         return (self.path / "usr/lib/live/build" / name).read_text(encoding="utf-8")
+
+
+def _way_out() -> dict[str, str]:
+    """A company's proxy, as apt takes it: not as an argument, since there may be a login in it."""
+    configured = settings()
+    said = {
+        "http_proxy": configured.http_proxy,
+        "https_proxy": configured.https_proxy,
+        "no_proxy": configured.no_proxy,
+    }
+    return {name: found for name, value in said.items() if (found := os.environ.get(name) if value is None else value)}
 
 
 def packages(architecture: str) -> tuple[str, ...]:
@@ -117,6 +132,7 @@ def make(store: Store, config: BuildConfig, *, log: Path) -> ToolRoot:
                 config.mirror,
             ],
             timeout_s=config.timeout_s,
+            env=_way_out(),
             hint=f"the whole log is in {log}",
         )
         versions = run(["dpkg-query", f"--admindir={place.diff}/var/lib/dpkg", "-W"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from image_builder.plan.tree import Node
@@ -53,6 +53,22 @@ def _decide(
     else:
         decision = Decision(node, "build", why(node, before))
     decisions.insert(at, decision)
+
+
+def narrowed(decisions: Sequence[Decision], wanted: Collection[Node], reason: str) -> list[Decision]:
+    """The same decisions for these nodes and what is below them; all others are skipped, with this reason."""
+    needed = {below for node in wanted for below in node.stack()}
+    missing = {node for node in wanted if not any(d.node is node and d.action == "reuse" for d in decisions)}
+    to_build = {below for node in missing for below in node.stack()}
+    found = []
+    for decision in decisions:
+        if decision.node not in needed:
+            found.append(Decision(decision.node, "skip", reason))
+        elif decision.action == "skip" and decision.node in to_build:
+            found.append(Decision(decision.node, "build", "not stored, and needed now"))
+        else:
+            found.append(decision)
+    return found
 
 
 def why(node: Node, before: Callable[[str], Mapping[str, str] | None]) -> str:

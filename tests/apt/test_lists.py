@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from image_builder.apt.handover import hand_over
-from image_builder.apt.lists import check_lists, list_name, lists_folder
+from image_builder.apt.lists import check_lists, check_written, list_name, lists_folder
 from image_builder.apt.solution import Package
 from image_builder.lock import Lock
 from proxy.archive.freeze import blobs, freeze, thaw
@@ -81,6 +82,30 @@ def test_what_apt_saw_is_compared_with_the_lock(
     (seen / "evil_dists_stable_InRelease").unlink()
     assert check_lists(seen, lock) == [f"{served} stable: apt has not read it"]
     assert check_lists(tmp_path / "none", lock) == [f"{served} stable: apt has not read it"]
+
+
+def test_every_index_apt_has_written_is_compared_with_the_lock(
+    setup: tuple[Path, Lock, Path], served: str, key: Any, tmp_path: Path
+) -> None:
+    lists, lock, cache = setup
+    frozen = thaw(lock.archives, [Source(served, "stable", ("main",), ("amd64",))], keyring=key.keyring, cache=cache)
+    host = served.removeprefix("http://")
+    own = f"{host}_dists_stable_main_binary-amd64_Packages"
+    written = tmp_path / "written"
+    assert check_written(written, frozen) == []
+    (written / "partial").mkdir(parents=True)
+    for name in ("lock", "_packages_._Packages"):
+        (written / name).touch()
+    good = (lists / own).read_bytes()
+    (written / own).write_bytes(good)
+    (written / f"{own}.gz").write_bytes(gzip.compress(good))  # as apt keeps it where it is told to
+    assert check_written(written, frozen) == []
+    (written / own).write_bytes(good + b"\nPackage: evil\n")
+    (written / f"{host}_dists_testing_main_binary-amd64_Packages").write_bytes(good)
+    assert check_written(written, frozen) == [
+        f"{own} is not the one the lock names",
+        f"apt read {host}_dists_testing_main_binary-amd64_Packages, which the lock does not pin",
+    ]
 
 
 def test_lists_are_made_once(setup: tuple[Path, Lock, Path], served: str, key: Any) -> None:

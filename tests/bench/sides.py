@@ -85,7 +85,7 @@ def project(ground: Ground, name: str, case: Case) -> Path:
     return folder
 
 
-def build(folder: Path, store: Path, targets: Sequence[str]) -> Cost:
+def build(folder: Path, store: Path, targets: Sequence[str], *options: str) -> Cost:
     """`image-builder build`, as a user starts it. Raises CommandError with the end of what it said."""
     log = folder.with_suffix(".log")
     # It ends with us, and cleans up then. PYTHONPATH: so that a copy of the project can be measured.
@@ -96,6 +96,7 @@ def build(folder: Path, store: Path, targets: Sequence[str]) -> Cost:
         COMMAND,
         "build",
         *targets,
+        *options,
         "--store",
         store,
         "-C",
@@ -117,7 +118,7 @@ def build(folder: Path, store: Path, targets: Sequence[str]) -> Cost:
     if status != 0:
         said = log.read_text(errors="replace")[-3000:]
         raise CommandError(f"exit {status}\n{said}", where=shlex.join(map(str, words)))
-    _say(f"image-builder build {' '.join(targets)}", cost)
+    _say(f"image-builder build {' '.join([*targets, *options])}", cost)
     return cost
 
 

@@ -1,15 +1,21 @@
-"""Which suites a build takes packages from."""
+"""Which suites a build takes packages from, and which lock it uses."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from local_archive import Key, LocalArchive
 
-from image_builder.build.archive import sources
+from image_builder.build.archive import Archive, sources
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
+from image_builder.layers import Store
+from image_builder.live_build.tool_root import ToolRoot
+from image_builder.lock import Lock
 
 KEYRING = Path("/keys/debian.gpg")
 
@@ -55,3 +61,82 @@ def test_a_line_that_is_no_source_is_named(tmp_path: Path) -> None:
     (tmp_path / "config/archives/a.list").write_text("deb http://ours trixie main\nppa:ours/x\n")
     with pytest.raises(ConfigError, match=r"a\.list: line 2"):
         sources(BuildConfig(architecture="amd64"), tmp_path, KEYRING)
+
+
+Pin = Callable[..., tuple[Lock, bool]]
+
+
+@pytest.fixture
+def pin(served: str, key: Key, tmp_path: Path) -> Pin:
+    """What a build with these settings pins in tmp_path/lock: (lock, is it new); a new one is written."""
+
+    def pin(snapshot: str = "", *, update: bool = False, **more: Any) -> tuple[Lock, bool]:
+        config = BuildConfig(
+            suite="stable", architecture="amd64", mirror=served, updates=False, security=False, keyring=key.keyring,
+            snapshot=snapshot, **more,
+        )  # fmt: skip
+        archive = Archive(Store(tmp_path / "store"), config, tmp_path, ToolRoot(Path("/"), "", ""))
+        lock, is_new = archive.pinned(tmp_path / "lock", update=update)
+        if is_new:
+            lock.write(tmp_path / "lock")
+        return lock, is_new
+
+    return pin
+
+
+def stamp(at: datetime) -> str:
+    return str(int(at.timestamp()))
+
+
+def test_a_lock_is_used_until_another_instant_is_asked_for(pin: Pin, archive: LocalArchive, now: datetime) -> None:
+    first, is_new = pin()
+    assert is_new
+    assert pin() == (first, False)
+    archive.publish(date=now + timedelta(hours=2))
+    assert pin() == (first, False)
+    assert pin(stamp(now + timedelta(hours=1))) == (first, False), "the newest of that instant, too"
+    second, is_new = pin(update=True)
+    assert is_new
+    assert second.archives[0].date == now + timedelta(hours=2)
+    assert pin("now")[1]
+    third, is_new = pin(stamp(now + timedelta(hours=1)))
+    assert is_new
+    assert third.archives[0].inrelease_sha256 == first.archives[0].inrelease_sha256
+    assert pin(stamp(now + timedelta(hours=1))) == (third, False)
+
+
+def test_two_words_have_to_mean_one_instant(pin: Pin, now: datetime) -> None:
+    at = now + timedelta(hours=1)
+    assert pin(f"{stamp(at)} {at:%Y%m%dT%H%M%SZ}")[1]
+    with pytest.raises(ConfigError, match="are different instants"):
+        pin(f"{stamp(at)} {now:%Y%m%dT%H%M%SZ}")
+
+
+def test_snaps_stay_when_the_archive_is_pinned_anew(pin: Pin, tmp_path: Path) -> None:
+    lock, _ = pin()
+    kept = lock.model_copy(update={"snap_assertions": ("type: account\n",)})
+    kept.write(tmp_path / "lock")
+    assert pin(update=True)[0].snap_assertions == kept.snap_assertions
+
+
+def test_a_damaged_lock_can_be_made_anew(pin: Pin, tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("{")
+    with pytest.raises(ConfigError, match="not JSON"):
+        pin()
+    assert pin(update=True)[1]
+
+
+def test_what_the_mirror_has_dropped_is_looked_for_at_the_service(
+    served: str, key: Key, tmp_path: Path, now: datetime
+) -> None:
+    config = BuildConfig(
+        suite="stable", architecture="amd64", mirror=served, updates=False, security=False, keyring=key.keyring,
+        snapshot=stamp(now + timedelta(hours=1)), snapshot_services=("http://127.0.0.1:9/{stamp}/",),
+    )  # fmt: skip
+    found = Archive(Store(tmp_path / "store"), config, tmp_path, ToolRoot(Path("/"), "", ""))
+    found.pinned(tmp_path / "lock", update=False)
+    assert found.addresses(f"{served}/pool/program_1.0_all.deb") == [
+        f"{served}/pool/program_1.0_all.deb",
+        "http://127.0.0.1:9/20260301T130000Z/pool/program_1.0_all.deb",
+    ]
+    assert found.addresses("http://elsewhere/x") == ["http://elsewhere/x"]

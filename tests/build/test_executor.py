@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
@@ -208,6 +209,54 @@ def test_what_does_not_fit_into_the_budget_waits(tree: Grow, to_build: ToBuild) 
     assert len(outcome.done) == 3
     assert perform.most < 3
     assert perform.started[0] == "big"
+
+
+def test_a_smaller_one_starts_beside_those_that_run(tree: Grow, to_build: ToBuild) -> None:
+    nodes = tree("a: big", "b: large", "c: small")
+    needs = {"big": 600, "large": 600, "small": 100}
+    gates = {"big": threading.Event(), "small": threading.Event()}
+    perform = Recorder(gates=gates)
+    budget = Budget(lambda n: needs[n.spec.name] * MIB, total=1000 * MIB)
+    seconds = {"big": 9, "large": 8, "small": 7}
+    made: list[Outcome] = []
+    build = threading.Thread(
+        target=lambda: made.append(run(to_build(nodes), perform, jobs=3, budget=budget, seconds=seconds))
+    )
+    build.start()
+    try:
+        assert perform.has_started["small"].wait(WAIT_S), "there was room for it"
+        assert perform.started == ["big", "small"]
+    finally:
+        for gate in gates.values():
+            gate.set()
+        build.join(WAIT_S)
+    assert perform.started == ["big", "small", "large"]
+    assert len(made[0].done) == 3
+
+
+def test_a_large_one_is_not_kept_waiting_by_small_ones(tree: Grow, to_build: ToBuild) -> None:
+    """Ten small ones always leave too little for the large one, were they started whenever one fits."""
+    small = [f"small{n}" for n in range(10)]
+    nodes = tree("first: first", "large: large", *(f"{name}: {name}" for name in small))
+    needs = {"first": 600, "large": 700, **dict.fromkeys(small, 200)}
+    gates = {"first": threading.Event(), "small0": threading.Event()}
+    perform = Recorder(gates=gates)
+    budget = Budget(lambda n: needs[n.spec.name] * MIB, total=1000 * MIB)
+    seconds = {"first": 99, "large": 98, **{name: 20 - n for n, name in enumerate(small)}}
+    build = threading.Thread(target=run, args=(to_build(nodes), perform), kwargs={
+        "jobs": 4, "budget": budget, "seconds": seconds})  # fmt: skip
+    build.start()
+    try:
+        assert perform.has_started["small0"].wait(WAIT_S)
+        gates["first"].set()  # from now on the large one fits beside small0, which still runs
+    finally:
+        gates["first"].set()
+        while "large" not in perform.ended and build.is_alive():
+            time.sleep(0.01)
+        gates["small0"].set()
+        build.join(WAIT_S)
+    assert perform.started[:3] == ["first", "small0", "large"]
+    assert len(perform.ended) == 12
 
 
 def test_a_step_larger_than_the_machine_runs_alone(tree: Grow, to_build: ToBuild) -> None:

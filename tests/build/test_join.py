@@ -5,44 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from finished_build_fixtures import build_record, layer_record, lock
 
 from image_builder.build.join import find, join
 from image_builder.build.record import RECORD_NAME, ArtefactRecord, BuildRecord, LayerRecord, TargetRecord
 from image_builder.cli.collect import collect
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError, PipelineError
-from image_builder.lock import ArchivePin, Lock
 
-AT = datetime(2026, 9, 12, 7, 55, 41, tzinfo=UTC)
 BASE = "b" * 64
 
 
-def lock(digest: str = "0") -> Lock:
-    return Lock(
-        created=AT,
-        archives=(
-            ArchivePin.model_validate(
-                {
-                    "uri": "http://deb.debian.org/debian", "suite": "trixie", "codename": "trixie",
-                    "components": ["main"], "architectures": ["amd64"], "inrelease_sha256": digest * 64, "date": AT,
-                    "signer": "A" * 40, "from": "http://deb.debian.org/debian/dists/trixie/InRelease",
-                }
-            ),
-        ),
-    )  # fmt: skip
-
-
-def layer(key: str, name: str, *, below: str | None = BASE, **more: Any) -> LayerRecord:
-    return LayerRecord.model_validate(
-        {"key": key * 64, "name": name, "kind": "chroot", "below": below, "targets": ("x",), "action": "built",
-         "reason": "never built", **more}
-    )  # fmt: skip
+def layer(key: str, name: str, **more: Any) -> LayerRecord:
+    return layer_record(name, **{"key": key * 64, "kind": "chroot", "below": BASE, "targets": ("x",), **more})
 
 
 def job(folder: Path, outputs: Mapping[str, Mapping[str, bytes]], *, status: str = "done", **more: Any) -> Path:
@@ -63,13 +43,9 @@ def job(folder: Path, outputs: Mapping[str, Mapping[str, bytes]], *, status: str
     (folder / "logs/base.log").write_text("said\n")
     base = layer("b", "base", below=None, targets=tuple(outputs), log="logs/base.log")
     asked = BuildConfig(architecture="amd64", targets=tuple(outputs), **more.pop("config", {})).model_dump(mode="json")
-    record = BuildRecord.model_validate(
-        {
-            "started": "2026-09-12T08:00:00Z", "seconds": 12.5, "status": status, "asked": asked, "lock": lock(),
-            "source_date_epoch": 1700000000, "tools": {"live-build": "1"}, "targets": tuple(targets),
-            "hooks": {"base/one.chroot": "1"}, **more, "layers": (base, *more.get("layers", ())),
-        }
-    )  # fmt: skip
+    settings = {"status": status, "asked": asked, "tools": {"live-build": "1"}, "hooks": {"base/one.chroot": "1"}}
+    layers = (base, *more.pop("layers", ()))
+    record = build_record(**{**settings, **more}, targets=tuple(targets), layers=layers)
     (folder / RECORD_NAME).write_text(record.text())
     return folder
 

@@ -3,132 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import jsonschema
 import pytest
+from finished_build_fixtures import AT, Ground, lock
 
-from image_builder.artifacts.collect import found_in
 from image_builder.build.folder import new_folder, unchanged
-from image_builder.build.pipeline import Result, build
-from image_builder.build.prepare import Plan
-from image_builder.build.progress import Progress
 from image_builder.build.record import schema
-from image_builder.config import BuildConfig
-from image_builder.layers import Construction, Layer, Store, background
-from image_builder.live_build.tool_root import ToolRoot
-from image_builder.lock import ArchivePin, Lock
-from image_builder.plan.explain import Decision
-from image_builder.plan.tree import Node, StepSpec, grow
-from image_builder.series.resolve import Target
-
-AT = datetime(2026, 9, 12, 7, 55, 41, tzinfo=UTC)
-PIN = ArchivePin.model_validate(
-    {
-        "uri": "http://m",
-        "suite": "trixie",
-        "codename": "trixie",
-        "components": ["main"],
-        "architectures": ["amd64"],
-        "inrelease_sha256": "0" * 64,
-        "date": AT,
-        "signer": "A" * 40,
-        "from": "http://m/dists/trixie/InRelease",
-    }
-)
-LOCK = Lock(created=AT, archives=(PIN,))
-
-
-def decision(node: Node) -> Decision:
-    if node.spec.kind == "base":
-        return Decision(node, "skip", "not needed")
-    return Decision(node, "reuse", f"stored as {node.key[:12]}")
-
-
-class Ground:
-    """A store of finished layers and the plan that needs them.
-
-    outputs: target -> what its binary hook left, name -> content; None: the hook declined.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.store = folder, Store(folder / "store")
-        self.project = folder / "project"
-        self.project.mkdir()
-
-    def layer(self, key: str, files: Mapping[str, str], **meta: Any) -> Layer:
-        with self.store.building(key) as place:
-            if isinstance(place, Layer):
-                return place
-            assert isinstance(place, Construction)
-            for name, text in files.items():
-                (place.diff / name).write_text(text)
-            return place.commit({**meta, "artefacts": found_in(place.diff)})
-
-    def plan(
-        self,
-        outputs: Mapping[str, Mapping[str, str] | None],
-        provides: Mapping[str, tuple[str, ...]] = {},
-        left_out: Mapping[str, tuple[str, ...]] = {},
-        **settings: Any,
-    ) -> Plan:
-        chains = {
-            target: [
-                StepSpec("base", "base", {"a": "1"}),
-                StepSpec("finish", "finish", {"a": "1"}),
-                StepSpec("binary", f"binary {target}", {"made": json.dumps(made)}, hooks=(f"base/{target}.binary",)),
-            ]
-            for target, made in outputs.items()
-        }
-        roots = grow(chains)
-        nodes = [node for root in roots for node in root.walk()]
-        for node in nodes:
-            said = {"kind": node.spec.kind, "name": node.spec.name, "source_date_epoch": "1700000000"}
-            if node.spec.kind == "finish":
-                files = {"chroot.packages.live": "vim\t1\n", "chroot.files": "/etc/motd\n"}
-                self.layer(node.key, files, **said)
-            elif node.spec.kind == "binary":
-                made = json.loads(node.spec.inputs["made"])
-                self.layer(node.key, made or {}, **said, declined=made is None)
-        return Plan(
-            config=BuildConfig(architecture="amd64", **settings),
-            project_dir=self.project,
-            hooks_d=self.project / "hooks.d",
-            targets=tuple(Target(t, f"base/series/{t}", "", (), (), {}, ()) for t in outputs),
-            provides={t: provides.get(t, ()) for t in outputs},
-            left_out=left_out,
-            archive=SimpleNamespace(blobs=None),  # type: ignore[arg-type]
-            tools=ToolRoot(Path("/nonexistent"), "digest", "1:20250505"),
-            lock=LOCK,
-            lock_is_new=False,
-            lock_path=self.project / "image-builder.lock",
-            epoch=1700000000,
-            roots=roots,
-            decisions=[decision(node) for node in nodes],
-            warnings=("of the plan",),
-        )  # fmt: skip
-
-    def build(self, *args: Any, **options: Any) -> Result:
-        return self.carry_out(self.plan(*args, **options))
-
-    def carry_out(self, plan: Plan) -> Result:
-        return build(plan, self.store, Progress(stream=io.StringIO()), threading.Event())
-
-
-@pytest.fixture
-def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
-    monkeypatch.setattr(background, "DIGESTS_S", 0.0)  # computed when idle, which the machine is not
-    ground = Ground(tmp_path)
-    with ground.store:
-        yield ground
 
 
 def listed(folder: Path) -> list[str]:
@@ -138,8 +23,8 @@ def listed(folder: Path) -> list[str]:
 def test_a_build_leaves_one_folder_with_all_of_it(ground: Ground) -> None:
     result = ground.build({"disk": {"livecd.debian.img": "disk"}, "wsl": {"livecd.debian.wsl": "wsl", "notes": "x"}})
     assert listed(result.folder) == [
-        "SHA256SUMS", "build-record.json", "disk.files", "disk.manifest", "livecd.debian.img", "livecd.debian.wsl",
-        "logs", "wsl.files", "wsl.manifest",
+        "SHA256SUMS", "build-record.json", "chart.svg", "disk.files", "disk.manifest", "livecd.debian.img",
+        "livecd.debian.wsl", "logs", "report.html", "wsl.files", "wsl.manifest",
     ]  # fmt: skip
     assert (result.folder / "SHA256SUMS").read_text() == "".join(
         f"{hashlib.sha256(text).hexdigest()}  livecd.debian.{name}\n"
@@ -157,7 +42,7 @@ def test_its_record_says_what_became_of_every_target_and_layer(ground: Ground) -
     assert (record["status"], record["warnings"], record["source_date_epoch"]) == ("done", ["of the plan"], 1700000000)
     (target,) = record["targets"]
     assert target["artefacts"] == [
-        {"file": "livecd.debian.img", "size_bytes": 4, "sha256": hashlib.sha256(b"disk").hexdigest()}
+        {"file": "livecd.debian.img", "size_bytes": 4, "sha256": hashlib.sha256(b"disk").hexdigest(), "tree_sha256": ""}
     ]
     assert (target["manifest"], target["files"]) == ("disk.manifest", "disk.files")
     layers = {layer["name"]: layer for layer in record["layers"]}
@@ -235,8 +120,7 @@ def test_a_build_that_changes_anything_is_not(ground: Ground, change: str) -> No
     elif change == "a layer to build":
         plan = replace(plan, decisions=[replace(plan.decisions[0], action="build")])
     elif change == "another lock":
-        pin = PIN.model_copy(update={"inrelease_sha256": "1" * 64})
-        plan = replace(plan, lock=LOCK.model_copy(update={"archives": (pin,)}))
+        plan = replace(plan, lock=lock("1"))
     elif change == "another target":
         plan = ground.plan({**outputs, "wsl": {}})
     assert unchanged(plan) is None

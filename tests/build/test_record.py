@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from finished_build_fixtures import build_record, layer_record
 
 from image_builder.build import record as records
-from image_builder.build.record import ArtefactRecord, BuildRecord, LayerRecord, TargetRecord, schema
-from image_builder.config import BuildConfig
-from image_builder.lock import ArchivePin, Lock
+from image_builder.build.record import ArtefactRecord, BuildRecord, TargetRecord, schema
 
 SCHEMA_FILE = Path(records.__file__).with_name("record.schema.json")
-AT = datetime(2026, 9, 12, 7, 55, 41, tzinfo=UTC)
-RECORD = BuildRecord(
-    started="2026-09-12T08:00:00Z",
-    seconds=12.5,
+RECORD = build_record(
     status="failed",
-    asked=BuildConfig(architecture="amd64", keyring=Path("/k")).model_dump(mode="json"),
-    lock=Lock(
-        created=AT,
-        archives=(
-            ArchivePin.model_validate(
-                {
-                    "uri": "http://deb.debian.org/debian",
-                    "suite": "trixie",
-                    "codename": "trixie",
-                    "components": ["main"],
-                    "architectures": ["amd64"],
-                    "inrelease_sha256": "0" * 64,
-                    "date": AT,
-                    "signer": "A" * 40,
-                    "from": "http://deb.debian.org/debian/dists/trixie/InRelease",
-                }
-            ),
-        ),
-    ),
-    source_date_epoch=1700000000,
-    tools={"live-build": "1:20250505"},
     targets=(
         TargetRecord(
             name="qcow2",
@@ -52,9 +26,7 @@ RECORD = BuildRecord(
         ),
         TargetRecord(name="vmdk", status="failed", layers=(), seconds=0, error="timeout"),
     ),
-    layers=(
-        LayerRecord(key="a" * 64, name="base", kind="base", below=None, targets=("qcow2",), action="built", reason="x"),
-    ),
+    layers=(layer_record("base", kind="base", targets=("qcow2",)),),
     warnings=("one",),
 )
 

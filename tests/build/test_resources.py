@@ -56,6 +56,23 @@ def test_what_is_taken_is_taken_until_given_back(tree: Grow) -> None:
     assert [budget.take(n, alone=False) for n in (z, y)] == [True, False]
 
 
+def test_who_was_refused_is_overtaken_only_while_there_is_room_for_both(tree: Grow) -> None:
+    nodes = tree("a: first", "b: large", "c: x", "d: y")
+    needs = {"first": 50, "large": 70, "x": 20, "y": 20}
+    budget = Budget(lambda n: needs[n.spec.name], total=100)
+
+    def take(name: str) -> bool:
+        return budget.take(nodes[name], alone=False)
+
+    assert [take(name) for name in ("first", "large", "x", "y")] == [True, False, True, False]
+    budget.give_back(nodes["x"])
+    assert take("y"), "the place of x is free again"
+    budget.give_back(nodes["first"])
+    assert [take("x"), take("large")] == [False, True]
+    budget.give_back(nodes["large"])
+    assert take("x"), "nobody waits any more"
+
+
 def test_under_pressure_no_second_step_is_started(tree: Grow, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"/proc/pressure/memory": "some avg10=50.00 avg60=1.00 avg300=0.10 total=1\n"}
     monkeypatch.setattr("image_builder.build.resources._read", lambda path: files[path])

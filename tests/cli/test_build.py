@@ -5,38 +5,23 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from finished_build_fixtures import build_record, layer_record, lock
 
 from image_builder.build.pipeline import Result
 from image_builder.build.prepare import Plan
 from image_builder.build.progress import Progress
-from image_builder.build.record import ArtefactRecord, BuildRecord, LayerRecord, TargetRecord
+from image_builder.build.record import ArtefactRecord, BuildRecord, TargetRecord
 from image_builder.cli.build import carry_out, show_plan, show_table
+from image_builder.config import BuildConfig
 from image_builder.errors import PipelineError, SurroundingsError
-from image_builder.lock import ArchivePin, Lock
+from image_builder.lock import Lock
 from image_builder.plan.explain import Decision
 from image_builder.plan.tree import Node, StepSpec, grow
-
-AT = datetime(2026, 9, 12, 7, 55, 41, tzinfo=UTC)
-PIN = ArchivePin.model_validate(
-    {
-        "uri": "http://m",
-        "suite": "trixie",
-        "codename": "trixie",
-        "components": ["main"],
-        "architectures": ["amd64"],
-        "inrelease_sha256": "0" * 64,
-        "date": AT,
-        "signer": "A" * 40,
-        "from": "http://m/dists/trixie/InRelease",
-    }
-)
-LOCK = Lock(created=AT, archives=(PIN,))
 
 
 def plan(chains: Mapping[str, str], actions: Mapping[str, str], **more: Any) -> Plan:
@@ -51,7 +36,10 @@ def plan(chains: Mapping[str, str], actions: Mapping[str, str], **more: Any) -> 
 
     decisions = [decision(node) for root in roots for node in root.walk()]
     targets = [SimpleNamespace(name=name) for name in chains]
-    return SimpleNamespace(roots=roots, decisions=decisions, targets=targets, lock=LOCK, warnings=(), **more)  # type: ignore[return-value]
+    return SimpleNamespace(  # type: ignore[return-value]
+        roots=roots, decisions=decisions, targets=targets, lock=lock(), warnings=(), config=BuildConfig(),
+        narrowed=False, **more,
+    )  # fmt: skip
 
 
 CHAINS = {"disk": "base disk", "qcow2": "base disk qcow2", "wsl": "base wsl"}
@@ -84,25 +72,8 @@ def test_a_plan_as_json_has_every_layer(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def record(targets: Sequence[TargetRecord], *, status: str = "done", actions: Mapping[str, str] = {}) -> BuildRecord:
-    layers = [
-        LayerRecord.model_validate(
-            {"key": key, "name": key, "kind": "binary", "below": None, "targets": (), "action": action, "reason": "x"}
-        )
-        for key, action in actions.items()
-    ]
-    return BuildRecord.model_validate(
-        {
-            "started": "2026-09-12T08:00:00Z",
-            "seconds": 12.34,
-            "status": status,
-            "asked": {},
-            "lock": LOCK,
-            "source_date_epoch": 1,
-            "tools": {},
-            "targets": tuple(targets),
-            "layers": tuple(layers),
-        }
-    )
+    layers = tuple(layer_record(key, action=action) for key, action in actions.items())
+    return build_record(status=status, targets=tuple(targets), layers=layers)
 
 
 DONE = TargetRecord(
@@ -196,4 +167,4 @@ def test_a_new_lock_is_kept_before_the_build(monkeypatch: pytest.MonkeyPatch, tm
     outcome(monkeypatch, tmp_path, [BROKE])
     assert Lock.read(tmp_path / "image-builder.lock") is None
     outcome(monkeypatch, tmp_path, [BROKE], lock_is_new=True)
-    assert Lock.read(tmp_path / "image-builder.lock") == LOCK
+    assert Lock.read(tmp_path / "image-builder.lock") == lock()

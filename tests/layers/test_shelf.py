@@ -55,6 +55,27 @@ def test_a_damaged_download_is_found_by_a_deep_look(store: Store) -> None:
     assert sound.exists()
 
 
+def snap(store: Store, content: bytes) -> Path:
+    path = store.root / "archive/sha3-384" / hashlib.sha3_384(content).hexdigest()
+    (path.parent / "partial").mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_snaps_are_kept_like_packages(store: Store) -> None:
+    store.downloads()
+    sound, damaged = snap(store, b"a snap"), snap(store, b"another")
+    damaged.write_bytes(b"anothex")
+    (problem,) = store.verify(deep=True)
+    assert (problem.path, problem.what[:11]) == (damaged, "SHA3-384 is")
+    assert store.prune(0) == []  # in use
+    store.close()
+    gone = Store(store.root).prune(0)
+    assert sorted(item.kind for item in gone) == ["snap", "snap"]
+    assert not sound.exists()
+    assert (store.root / "archive/sha3-384/partial").is_dir()
+
+
 def test_downloads_in_use_are_not_pruned(store: Store) -> None:
     assert store.downloads() == store.root / "archive"
     store.remember("solution", "key", 1)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from image_builder.live_build.scripts import plain_clean_hook
 
 Shell = Callable[..., tuple[int, str]]
 Plant = Callable[[Mapping[str, str]], None]
@@ -165,3 +169,26 @@ def test_a_builder_called_as_the_image_is_no_finding(shell: Shell) -> None:
 def test_logs_that_are_links_or_empty_are_none(shell: Shell, plant: Plant) -> None:
     plant({"chroot/var/log/empty.log": "", "chroot/var/log/link": "-> ../lib/dpkg/status"})
     assert shell("check_root")[0] == 0
+
+
+@pytest.mark.parametrize("root", ["chroot", "chroot/chroot", "binary"])
+def test_plain_live_build_cleans_the_finished_root_by_a_hook(work: Path, plant: Plant, root: str) -> None:
+    (work / "chroot").rename(work / "finished")
+    (work / root).parent.mkdir(exist_ok=True)
+    (work / "finished").rename(work / root)
+    plant({f"{root}/{path}": text for path, text, _ in DIRT})
+    hook = work / "config/hooks/normal/000-clean-root.binary"
+    plant({"binary/": "", "config/hooks/normal/": "", "chroot/usr/sbin/of-the-outer-root": "x"})
+    hook.write_text(plain_clean_hook("debian"))
+    run = ["sh", f"../{hook.relative_to(work)}"]
+    done = subprocess.run(run, cwd=work / "binary", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "I: root is clean\n"), done.stderr
+    assert (work / root / "etc/hostname").read_text() == "debian\n"
+    assert (work / "chroot/usr/sbin/of-the-outer-root").exists()
+    plant({f"{root}/var/lib/apt/lists/deb_InRelease": "x"})
+    indices = {**os.environ, "LB_APT_INDICES": "true"}  # live-build hands its settings to binary hooks
+    done = subprocess.run(run, cwd=work / "binary", capture_output=True, text=True, check=False, env=indices)
+    assert done.returncode == 0, "lists that were asked for stay"
+    done = subprocess.run(run, cwd=work / "binary", capture_output=True, text=True, check=False)
+    assert done.returncode == 90
+    assert "cache: /var/lib/apt/lists/deb_InRelease" in done.stdout

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from image_builder.live_build.headers import HEADER_BYTES, Header, parse
 
-NOTHING = Header(None, None, None)
+NOTHING = Header(None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,12 @@ def test_any_text_can_be_read(text: str) -> None:
 WORDS = st.lists(st.from_regex(r"[a-z*/.]{1,8}", fullmatch=True).filter(lambda w: w != "none"), max_size=5)
 
 
-@given(WORDS, WORDS, WORDS)
-def test_what_is_written_is_read(inputs: list[str], packages: list[str], architectures: list[str]) -> None:
+@given(WORDS, WORDS, WORDS, WORDS, WORDS)
+def test_what_is_written_is_read(
+    inputs: list[str], packages: list[str], architectures: list[str], snaps: list[str], tree: list[str]
+) -> None:
     lines = [f"# inputs: {' '.join(inputs)}", f"# packages: {', '.join(packages)}",
-             f"# architectures: {' '.join(architectures)}"]  # fmt: skip
-    assert parse("\n".join(["#!/bin/sh", *lines, "exit"])) == (tuple(inputs), tuple(packages), tuple(architectures))
+             f"# architectures: {' '.join(architectures)}", f"# snaps: {' '.join(snaps)}",
+             f"# tree: {' '.join(tree)}"]  # fmt: skip
+    found = parse("\n".join(["#!/bin/sh", *lines, "exit"]))
+    assert found == (tuple(inputs), tuple(packages), tuple(architectures), tuple(snaps), tuple(tree))

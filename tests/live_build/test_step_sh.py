@@ -169,3 +169,61 @@ def test_what_was_asked_for_has_to_be_installed(shell: Shell, plant: Plant, want
     plant({"chroot/var/lib/dpkg/status": STATUS, "wanted": wanted})
     status, said = shell("installed wanted")
     assert (status, said) == ((90, f"E: asked for, but not installed: {missing}\n") if missing else (0, ""))
+
+
+PRESEED = (
+    '#!/bin/sh\necho "snap-preseed $*" >>chroot/called\n[ "$1" = --reset ] || touch chroot/var/lib/snapd/state.json\n'
+)
+SEEDED = {"chroot/var/lib/snapd/seed/seed.yaml": "snaps: []\n"}
+ENABLED = {"chroot/sys/module/apparmor/parameters/enabled": "Y\n"}
+FUSE = {"chroot/usr/bin/fusermount3": "#!/bin/sh\n"}
+
+
+def preseeded(shell: Shell, plant: Plant, work: Path, files: dict[str, str]) -> tuple[int, str]:
+    plant(files)
+    for name in ("usr/lib/snapd/snap-preseed", "usr/bin/fusermount3"):
+        if (path := work / "chroot" / name).exists():
+            path.chmod(0o755)
+    return shell("mount() { :; }\numount() { :; }\npreseed")
+
+
+def test_a_root_without_a_seed_is_not_preseeded(shell: Shell, plant: Plant, work: Path) -> None:
+    assert preseeded(shell, plant, work, {"chroot/usr/lib/snapd/snap-preseed": PRESEED}) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (FUSE | ENABLED, "the snapd of the root has no snap-preseed"),
+        (FUSE | {"chroot/usr/lib/snapd/snap-preseed": PRESEED}, "AppArmor is not there or off on this host"),
+        (ENABLED | {"chroot/usr/lib/snapd/snap-preseed": PRESEED}, "the root has no fuse3"),
+    ],
+)
+def test_what_is_not_preseeded_says_why(
+    shell: Shell, plant: Plant, work: Path, files: dict[str, str], said: str
+) -> None:
+    status, out = preseeded(shell, plant, work, SEEDED | files)
+    assert (status, out.startswith("N: snaps are seeded and not preseeded: ")) == (0, True)
+    assert said in out
+    assert not (work / "chroot/called").exists()
+
+
+def test_a_root_is_preseeded_where_that_can_be(shell: Shell, plant: Plant, work: Path) -> None:
+    files = SEEDED | FUSE | ENABLED | {"chroot/usr/lib/snapd/snap-preseed": PRESEED}
+    assert preseeded(shell, plant, work, files) == (
+        0, "N: snaps are preseeded, for the AppArmor features of this host's kernel\n",
+    )  # fmt: skip
+    assert (work / "chroot/called").read_text() == f"snap-preseed {work}/chroot\n"
+    preseeded(shell, plant, work, {})
+    assert f"snap-preseed --reset {work}/chroot\n" in (work / "chroot/called").read_text()
+
+
+def test_a_snap_preseed_that_fails_fails_the_step(shell: Shell, plant: Plant, work: Path) -> None:
+    files = SEEDED | FUSE | ENABLED
+    for script, said in (
+        ("#!/bin/sh\nexit 3\n", "snap-preseed failed (exit 3)"),
+        ("#!/bin/sh\n", "left no state.json"),
+    ):
+        status, out = preseeded(shell, plant, work, {**files, "chroot/usr/lib/snapd/snap-preseed": script})
+        assert status == 90
+        assert said in out

@@ -11,10 +11,16 @@ import pytest
 
 from image_builder.apt.solution import Package, Solution
 from image_builder.config import BuildConfig
+from image_builder.errors import ConfigError
+from image_builder.live_build.chain import chain, left_out
 from image_builder.live_build.configuration import LiveBuildConfig
+from image_builder.live_build.hooks import CLEAN_HOOK, EMPTY_HOOK
+from image_builder.live_build.recipe import Recipe, Work
+from image_builder.live_build.seeding import Seeding
 from image_builder.live_build.stages import Call
-from image_builder.live_build.steps import NO_UPDATE, Recipe, Work
+from image_builder.live_build.steps import NO_UPDATE
 from image_builder.live_build.tool_root import ToolRoot
+from image_builder.lock import SnapPin
 from image_builder.plan.tree import Node, StepSpec, grow
 from image_builder.series.resolve import resolve
 
@@ -34,6 +40,8 @@ HOOKS = {
     "base/qcow2.binary": "qemu-img\n",
     "base/named.binary": "echo $IMAGE_TARGET\n",
     "base/arm.binary": "# architectures: arm64\n",
+    "base/seed.chroot": "# packages:\n# snaps: all\n",
+    "base/late.binary": "# snaps: all\n",
     "ovf/a.tmpl": "A",
 }
 SERIES = {
@@ -45,6 +53,9 @@ SERIES = {
     "named-too": "base/named.binary",
     "early": "base/base.chroot base/early.chroot_early",
     "arm": "base/arm.binary",
+    "snaps": "base/seed.chroot base/qcow2.binary",
+    "few-snaps": "base/seed.chroot base/qcow2.binary",
+    "late": "base/late.binary",
     "iso": "#%_binary:_iso-hybrid base/base.chroot base/qcow2.binary",
 }
 
@@ -111,7 +122,7 @@ class Ground:
 
     def chain(self, target: str, **changes: Any) -> list[StepSpec]:
         (found,) = resolve(self.hooks_d, [target]).targets
-        return self.recipe(**changes).chain(found)
+        return chain(self.recipe(**changes), found)
 
     def nodes(self, *targets: str, **changes: Any) -> list[Node]:
         roots = grow({target: self.chain(target, **changes) for target in targets})
@@ -165,10 +176,10 @@ def test_a_chain_has_live_builds_steps_in_their_order(ground: Ground, target: st
 
 def test_a_hook_left_out_for_the_architecture_is_said(ground: Ground) -> None:
     (target,) = resolve(ground.hooks_d, ["arm"]).targets
-    assert ground.recipe().left_out(target) == ("base/arm.binary",)
+    assert left_out(ground.recipe(), target) == ("base/arm.binary",)
     there = ground.recipe(config=BuildConfig(architecture="arm64"))
-    assert there.left_out(target) == ()
-    assert [spec.name for spec in there.chain(target)][-1] == "binary base/arm.binary"
+    assert left_out(there, target) == ()
+    assert [spec.name for spec in chain(there, target)][-1] == "binary base/arm.binary"
 
 
 def test_imageformat_none_ends_with_the_root(ground: Ground) -> None:
@@ -384,6 +395,12 @@ def test_a_binary_hook_is_run_beside_the_root_with_its_inputs(ground: Ground) ->
     assert 'cd .. && exec "$PWD/hooks.d/base/disk.binary"' in seen["config/hooks/normal/001-disk.binary"]
 
 
+def test_what_auto_config_wrote_for_plain_live_build_changes_no_step(ground: Ground) -> None:
+    before = ground.keys("disk")
+    ground.put(ground.config, {path.removeprefix("config/"): "#!/bin/sh\n" for path in (EMPTY_HOOK, CLEAN_HOOK)})
+    assert ground.keys("disk") == before
+
+
 def test_hooks_of_the_project_keep_live_builds_rules(ground: Ground) -> None:
     ground.put(
         ground.config, {f"hooks/{path}": "#!/bin/sh\n" for path in ("normal/m.hook.chroot", "live/n.hook.binary")}
@@ -443,3 +460,48 @@ def test_the_callers_environment_is_in_no_key(ground: Ground, monkeypatch: pytes
     for name in ("HOSTNAME", "PROJECT", "TZ", "LC_ALL", "PATH"):
         monkeypatch.setenv(name, "/elsewhere")
     assert ground.keys("iso") == before
+
+
+def snap(name: str, revision: int = 1) -> SnapPin:
+    fields = {"name": name, "snap_id": "a" * 32, "revision": revision, "sha3_384": "0" * 96, "size_bytes": 1}
+    return SnapPin.model_validate({**fields, "channel": "latest/stable"})
+
+
+def test_a_hook_that_seeds_snaps(ground: Ground) -> None:
+    pins = (snap("hello"), snap("other"), snap("snapd"))
+    seeding = Seeding(pins, ("hello", "other"), {"few-snaps": ("hello",)})
+    step = next(s for s in ground.chain("snaps", seeding=seeding) if s.kind == "chroot")
+    assert isinstance(step.work, Work)
+    assert step.work.snaps == pins
+    assert step.work.environment["SNAP_SEED"] == "/var/lib/image-builder/snap-seed"
+    assert b"SNAP_SEED=/var/lib/image-builder/snap-seed\n" in step.work.stage["config/environment.chroot"].content()
+    assert "preseed" in step.work.script.splitlines()
+    few = next(s for s in ground.chain("few-snaps", seeding=seeding) if s.kind == "chroot")
+    assert few.inputs["snaps"] != step.inputs["snaps"]
+    assert {k: v for k, v in few.inputs.items() if k != "snaps"} == {
+        k: v for k, v in step.inputs.items() if k != "snaps"
+    }
+
+
+def test_other_steps_know_nothing_of_snaps(ground: Ground) -> None:
+    def keys(revision: int) -> dict[str, str]:
+        seeding = Seeding((snap("hello", revision), snap("snapd")), ("hello",))
+        return {n.spec.name: n.key for n in ground.nodes("squashfs", "snaps", seeding=seeding)}
+
+    before, after = keys(1), keys(2)
+    changed = {name for name, key in before.items() if after[name] != key}
+    assert {"chroot base/seed.chroot", "finish"} >= changed - {"binary base/qcow2.binary"}
+    assert "chroot base/seed.chroot" in changed
+    assert "chroot base/base.chroot" not in changed
+
+
+def test_what_snap_preseed_takes_from_the_host_is_in_the_key(ground: Ground) -> None:
+    for host in ("", "features"):
+        seeding = Seeding((snap("hello"), snap("snapd")), ("hello",), host=host)
+        step = next(s for s in ground.chain("snaps", seeding=seeding) if s.kind == "chroot")
+        assert step.inputs.get("AppArmor of this host", "") == host
+
+
+def test_snaps_come_too_late_for_a_binary_hook(ground: Ground) -> None:
+    with pytest.raises(ConfigError, match="the root is finished when it runs"):
+        ground.chain("late")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from image_builder.plan.explain import decide, remembered, why
+from image_builder.plan.explain import decide, narrowed, remembered, why
 from image_builder.plan.tree import Node, StepSpec, grow
 
 KINDS = {"base": "base", "packages": "packages", "finish": "finish"}
@@ -104,3 +104,25 @@ def test_every_decision_has_a_reason() -> None:
     last = nodes(roots)["base / packages / finish / disk / qcow2"]
     said = {d.node.spec.name: d.reason for d in decide(roots, {*stored, last.key}.__contains__, {last.path: {}}.get)}
     assert said["base"] == "not stored, and all that stands on it is"
+
+
+@pytest.mark.parametrize(
+    ("stored", "built", "reused"),
+    [
+        pytest.param("", "base packages finish disk", "", id="with all that is below it"),
+        pytest.param("base packages", "finish disk", "base packages", id="from the last layer there is"),
+        pytest.param("base packages finish disk qcow2", "", "base packages finish disk", id="it is there"),
+        pytest.param("base packages finish qcow2 x", "disk", "base packages finish", id="it alone"),
+        pytest.param("finish qcow2", "base packages disk", "finish", id="what it stands on was not needed before"),
+    ],
+)
+def test_narrowed_to_one_step(stored: str, built: str, reused: str) -> None:
+    roots = tree(LINE, "x: base packages finish x")
+    keys = {n.key for n in nodes(roots).values() if n.spec.name in stored.split()}
+    disk = next(node for node in nodes(roots).values() if node.spec.name == "disk")
+    found = {
+        d.node.spec.name: d for d in narrowed(decide(roots, keys.__contains__, lambda _: None), [disk], "only disk")
+    }
+    assert [n for n, d in found.items() if d.action == "build"] == built.split()
+    assert [n for n, d in found.items() if d.action == "reuse"] == reused.split()
+    assert {found[n].reason for n in ("qcow2", "x")} == {"only disk"}

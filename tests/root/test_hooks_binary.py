@@ -177,3 +177,22 @@ def failing_tar(top: Path) -> Path:
     (folder / "tar").write_text("#!/bin/sh\necho something\nexit 2\n")
     (folder / "tar").chmod(0o755)
     return folder
+
+
+@pytest.mark.parametrize("finished", ["chroot/chroot", "binary"])
+def test_where_plain_live_build_keeps_the_finished_root_apart_that_one_is_packed(
+    trees: list[Path], finished: str
+) -> None:
+    """Building with the chroot it packs with programs in chroot/, where its own settings still stand."""
+    alone, tree = trees
+    (tree / "chroot").rename(tree / "finished")
+    (tree / "chroot/etc").mkdir(parents=True)
+    (tree / "chroot/etc/of-the-build").touch()
+    (tree / finished).parent.mkdir(exist_ok=True)
+    (tree / "finished").rename(tree / finished)
+    (tree / "binary").mkdir(exist_ok=True)
+    result = run("tarball", tree, cwd="binary")
+    assert result.returncode == 0, result.stderr
+    name = "livecd.debian.rootfs.tar.xz"
+    assert sha256(tree / name) == sha256(made("tarball", alone, name))
+    assert (tree / "chroot/etc/of-the-build").exists()

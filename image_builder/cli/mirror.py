@@ -1,0 +1,85 @@
+"""`image-builder mirror`: fetch beforehand what the targets need."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from image_builder.apt.solution import Package, Solution
+from image_builder.build import progress as displays
+from image_builder.build.prepare import Plan, prepare
+from image_builder.cli.build import opened, shared
+from image_builder.files import give_to_caller
+from proxy.cli.mirror import Progress, show_report
+from proxy.mirror import Want
+from proxy.mirror import mirror as fetch_all
+
+
+@click.command()
+@shared
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also lay all out in this folder: HOST/PATH/{dists,pool}, archives for any apt.",
+)
+@click.option(
+    "--drop",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Take what is wanted from this folder of files fetched by hand; any names.",
+)
+@click.option(
+    "-j", "--jobs", "at_once", type=click.IntRange(1, 64), default=4, show_default=True, help="Files at once."
+)
+def mirror(
+    project_dir: Path, config_file: Path | None, lock_path: Path | None, update: bool, as_json: bool,
+    folder: Path | None, drop: Path | None, at_once: int, **options: Any,
+) -> None:  # fmt: skip
+    """Fetch all packages that building TARGETs installs, whether or not a layer has them already.
+
+    A build with the lock that is used here then needs no network. The same call goes on where an earlier one
+    stopped. Exit status 1 when something is missing or has failed; it is listed then.
+    """
+    with opened(project_dir, config_file, options) as (config, store):
+        display = displays.make()
+        plan = prepare(config, project_dir.resolve(), store, display, update=update, lock_path=lock_path)
+        for warning in plan.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        if plan.lock_is_new:
+            plan.lock.write(plan.lock_path)
+            give_to_caller(plan.lock_path)
+        for name in unforeseen(plan):
+            print(f"warning: {name}: apt chooses its packages when it is built; they are not fetched", file=sys.stderr)
+        wanted = packages_of(plan)
+        show = Progress()
+        report = fetch_all(
+            plan.lock.archives, plan.archive.sources, Want(files=[(p.uri, p.sha256) for p in wanted]),
+            keyring=plan.archive.keyring, cache=plan.archive.cache, folder=folder, drop=drop, jobs=at_once,
+            progress=show,
+        )  # fmt: skip
+        show.end()
+        if folder is not None and folder.exists():
+            give_to_caller(folder)
+        show_report(report, as_json=as_json)
+        if not report.complete:
+            sys.exit(1)  # an Exit of click would be lost on the way up
+
+
+def packages_of(plan: Plan) -> list[Package]:
+    """What the steps of a plan install, each once; what lies in the project (config/packages.chroot) is there."""
+    found: dict[str, Package] = {}
+    for decision in plan.decisions:
+        solution = decision.node.spec.work.solution
+        while isinstance(solution, Solution):
+            found |= {package.sha256: package for package in solution.packages}
+            solution = solution.below
+    return sorted(p for p in found.values() if not p.uri.startswith("file:/packages/"))
+
+
+def unforeseen(plan: Plan) -> list[str]:
+    """Steps that install packages nobody can tell beforehand: what a hook of an early step adds to the lists, say."""
+    specs = [decision.node.spec for decision in plan.decisions]
+    return [spec.name for spec in specs if spec.kind in {"base", "packages"} and spec.work.solution is None]
