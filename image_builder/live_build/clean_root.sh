@@ -42,8 +42,8 @@ clean_root() {
 check_root() {
 	root=chroot
 	found=${FINDINGS:-/tmp/check_root}
-	: >$found
-	bad() { printf '%s\n' "$*" >>$found; }
+	: >"$found"
+	bad() { printf '%s\n' "$*" >>"$found"; }
 	for name in "$root"/etc/ssh/ssh_host_*_key; do
 		[ ! -e "$name" ] || bad "host key: ${name#"$root"}"
 	done
@@ -72,15 +72,15 @@ check_root() {
 	esac
 	grep -q '^127\.0\.0\.1.*localhost' $root/etc/hosts 2>/dev/null || bad "/etc/hosts does not name localhost"
 	if grep -qs 'localhost\.localdomain' $root/etc/hosts $root/etc/hostname; then bad "localhost.localdomain is left behind"; fi
-	find $root/var/log -type f -size +0 ! -name README -printf 'log: /var/log/%P\n' >>$found
-	find $root/var/cache/apt -type f \( -name '*.deb' -o -name '*.bin' \) -printf 'cache: /var/cache/apt/%P\n' >>$found
+	find $root/var/log -type f -size +0 ! -name README -printf 'log: /var/log/%P\n' >>"$found"
+	find $root/var/cache/apt -type f \( -name '*.deb' -o -name '*.bin' \) -printf 'cache: /var/cache/apt/%P\n' >>"$found"
 	if [ "${IMAGE_APT_INDICES:-false}" != true ]; then
-		find $root/var/lib/apt/lists -type f ! -name lock -printf 'cache: /var/lib/apt/lists/%P\n' >>$found
+		find $root/var/lib/apt/lists -type f ! -name lock -printf 'cache: /var/lib/apt/lists/%P\n' >>"$found"
 	fi
 	[ ! -e $root/var/cache/ldconfig/aux-cache ] || bad "cache: /var/cache/ldconfig/aux-cache"
-	find $root/proc $root/sys $root/dev/pts -mindepth 1 -maxdepth 1 -printf 'left mounted or copied: %p\n' 2>/dev/null | head -n 3 >>$found
+	find $root/proc $root/sys $root/dev/pts -mindepth 1 -maxdepth 1 -printf 'left mounted or copied: %p\n' 2>/dev/null | head -n 3 >>"$found"
 	if [ -d $root/boot ]; then
-		find $root/boot -name 'initrd*' -type f -size 0 -printf 'never made: /boot/%P\n' >>$found
+		find $root/boot -name 'initrd*' -type f -size 0 -printf 'never made: /boot/%P\n' >>"$found"
 	fi
 	# live-build's own diversions, with their programs still out of the way
 	for name in /usr/sbin/start-stop-daemon /usr/bin/hostname /bin/hostname; do
@@ -89,10 +89,10 @@ check_root() {
 	for name in .live-build live-build packages; do
 		[ ! -e "$root/$name" ] || bad "working file of live-build: /$name"
 	done
-	find $root/root -maxdepth 1 \( -name '*.chroot' -o -name '*.chroot_early' \) -printf 'working file of live-build: /root/%f\n' >>$found
-	if [ -s $found ]; then
-		sed 's/^/E: root is not clean: /' $found
-		fail "the finished root holds what no image may hold ($(wc -l <$found) findings)"
+	find $root/root -maxdepth 1 \( -name '*.chroot' -o -name '*.chroot_early' \) -printf 'working file of live-build: /root/%f\n' >>"$found"
+	if [ -s "$found" ]; then
+		sed 's/^/E: root is not clean: /' "$found"
+		fail "the finished root holds what no image may hold ($(wc -l <"$found") findings)"
 	fi
 	say "root is clean"
 }
