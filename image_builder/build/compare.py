@@ -88,7 +88,8 @@ def _target(one: Part, two: Part, first: TargetRecord, second: TargetRecord, dif
             if (layer := _top(path, other, folders)) is not None:
                 brought[path] = layer.name
         for path in listed.removed:
-            if (layer := _top(path, gone, folders)) is not None:
+            # taken away by a step of the second build, or brought by one that is no longer there
+            if (layer := _top(path, other, folders) or _top(path, gone, folders)) is not None:
                 brought[path] = layer.name
         for name in (*known.added, *known.changed):
             paths = (

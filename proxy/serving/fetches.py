@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -27,8 +28,9 @@ OTHER_BUILD_S = 0.02  # between two looks at what another build fetches
 class Fetches:
     """What is under way in this process. Safe in threads."""
 
-    def __init__(self, store: Blobs, *, offline: bool = False) -> None:
-        self._store, self._offline = store, offline
+    def __init__(self, store: Blobs, *, offline: bool = False, kept: Callable[[str], object] = str) -> None:
+        """kept: told the hash of each file that came into the store."""
+        self._store, self._offline, self._kept = store, offline, kept
         self._pool = ThreadPoolExecutor(JOBS, thread_name_prefix="fetch")
         self._running: dict[str, Fetch] = {}
         self._spoiled: set[str] = set()
@@ -111,6 +113,7 @@ class Fetches:
             # Who waits gets the last bytes now; the disk may take its time.
             fetch.finish(source, part.got)
             part.commit()
+            self._kept(fetch.entry.sha256)
 
     def _claim(self, fetch: Fetch) -> Part | None:
         """None: it is in the store, brought by another build meanwhile."""

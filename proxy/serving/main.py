@@ -80,13 +80,14 @@ def _service(settings: dict[str, Any]) -> Service:
     files = way.get("auth_files")
     configure(Settings(**{**way, "auth_files": None if files is None else tuple(map(Path, files))}))
     store = Blobs(Path(settings["store"]))
-    fetches = Fetches(store, offline=settings.get("offline", False))
+    stored = Stored(store)
+    fetches = Fetches(store, offline=settings.get("offline", False), kept=stored.trust)
     frozen = FrozenSet(Path(settings["frozen"]), store.folder.parent, fetches.bring)
 
     def lookup(host: str, path: str, scheme: str, port: int) -> Entry | Refusal:
         return frozen.lookup(host, path, scheme=scheme, port=port)
 
-    return Service(frozen.stamp, lookup, fetches, Stored(store), Journal(Path(settings["journal"])))
+    return Service(frozen.stamp, lookup, fetches, stored, Journal(Path(settings["journal"])))
 
 
 def _mitmproxy(

@@ -41,8 +41,8 @@ def test_lb_config_makes_what_live_build_reads(folder: Path) -> None:
     lb(folder, "config", targets="squashfs;qcow2")
     links = sorted(p.name for p in (folder / "config/hooks/normal").glob("[0-9][0-9][0-9]-*"))
     assert links == [
-        "001-squashfs.binary", "002-disk-packages.chroot", "003-disk-system.chroot", "004-disk-image.binary",
-        "005-qcow2.binary",
+        "000-clean-root.binary", "001-squashfs.binary", "002-disk-packages.chroot", "003-disk-system.chroot",
+        "004-disk-image.binary", "005-qcow2.binary",
     ]  # fmt: skip
     assert (folder / "config/hooks/live/000-none.chroot").exists()
     assert "SUITE=trixie\n" in (folder / "config/environment.chroot").read_text()

@@ -68,4 +68,4 @@ def test_where_a_step_failed_on_a_terminal(project: Project) -> None:
     )  # fmt: skip
     assert said.returncode == 5, said
     assert "as chroot base/second.chroot was when it failed" in said.stdout
-    assert "first\r\nhalf\r\nsum 42\r\n" in said.stdout
+    assert "first\nhalf\nsum 42\n" in said.stdout

@@ -101,14 +101,15 @@ class Serving:
 def serving(frozen: Frozen, journal: Path, *, offline: bool = False, store: Blobs | None = None) -> Iterator[Serving]:
     """Serve it for the length of the block; every request is answered here, as if it had come through mitmproxy."""
     store = store or frozen.store
-    fetches = Fetches(store, offline=offline)
+    stored = Stored(store)
+    fetches = Fetches(store, offline=offline, kept=stored.trust)
     known = FrozenSet(frozen.path, frozen.cache, fetches.bring)
 
     def lookup(host: str, path: str, scheme: str, port: int) -> Entry | Refusal:
         return known.lookup(host, path, scheme=scheme, port=port)
 
     log = Journal(journal)
-    service = Service(known.stamp, lookup, fetches, Stored(store), log)
+    service = Service(known.stamp, lookup, fetches, stored, log)
     door = listening(["127.0.0.1:0"])[0]
     port = door.getsockname()[1]
     thread = threading.Thread(target=listen, args=(service, door, None), daemon=True)

@@ -8,6 +8,7 @@ import multiprocessing
 import random
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import local_archive
@@ -174,9 +175,9 @@ def test_a_file_the_disk_has_changed_is_not_given(
     damaged[-5] ^= 1
     place.write_bytes(damaged)
     with serving(frozen, proxy.journal) as again:
-        if path == LARGE:  # on its way before all of it is looked at: cut
-            with pytest.raises((http.client.IncompleteRead, OSError)):
-                again.get(source.address + path)
+        if path == LARGE:  # may be on its way before all of it is looked at: cut then
+            with suppress(http.client.IncompleteRead, OSError):
+                assert again.get(source.address + path)[1] == files[path]
         assert again.get(source.address + path)[1] == files[path]
 
 
