@@ -18,10 +18,12 @@ BOOT_PACKAGES := mtools ovmf qemu-system-x86 qemu-utils
 # The tests sign a small archive of their own, pack and unpack roots, and run live-build as its users do.
 TEST_PACKAGES := apt-utils cpio curl debootstrap e2fsprogs fdisk gpg gpg-agent gpgconf live-build pigz procps \
 	python3-jinja2 rsync runc skopeo squashfs-tools umoci xorriso xz-utils zstd
+# The peers of the proxy and of the snap client. Debian starts the first and the third as daemons; the bench runs its own.
+BENCH_PACKAGES := apt-cacher-ng curl nginx-light openssl
 LINT_PACKAGES := python3-venv shellcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help setup images test test-full lint bench clean root packages-venv packages-images packages-test packages-lint
+.PHONY: help setup images test test-full lint bench clean root packages-venv packages-images packages-test packages-bench packages-lint
 
 help: ## print this
 	@echo "make TARGET, where TARGET is one of"
@@ -35,9 +37,9 @@ images: root packages-images $(STAMP) ## build images; needs root
 	$(RUN)/image-builder build $(TARGETS)
 
 test: packages-test $(STAMP) ## unit tests, then the tests that mount, build and boot for real; these need root
-	$(RUN)/pytest
+	$(RUN)/pytest --durations=10
 	@$(call be_root,the unit tests passed; the tests that mount, build and boot)
-	$(RUN)/pytest -m 'root and not full'
+	$(RUN)/pytest -m 'root and not full' --durations=25
 
 test-full: root packages-test $(STAMP) ## what takes long: `make images` and `make test` in fresh Debian 12 and 13
 	$(RUN)/pytest -m full
@@ -50,7 +52,7 @@ lint: packages-lint $(STAMP) ## ruff, mypy, shellcheck; all of them, whatever th
 	check shellcheck $$($(shell_files)); \
 	[ -z "$$failed" ] || { echo "make lint: failed:$$failed" >&2; exit 1; }
 
-bench: root packages-test $(STAMP) ## measure, and print tables of ratios; needs root and a quiet machine
+bench: root packages-bench $(STAMP) ## measure, and print tables of ratios; needs root and a quiet machine
 	@failed=; for bench in tests/bench/bench_*.py; do \
 		echo "== $$bench"; $(RUN)/python "$$bench" || failed+=" $$bench"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
@@ -91,6 +93,9 @@ packages-images:
 
 packages-test:
 	$(call install,$(BUILD_PACKAGES) $(BOOT_PACKAGES) $(TEST_PACKAGES))
+
+packages-bench: packages-test
+	$(call install,$(BENCH_PACKAGES))
 
 packages-lint:
 	$(call install,$(LINT_PACKAGES))
