@@ -9,22 +9,22 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from image_builder import config as configuration
-from image_builder.build import pipeline
 from image_builder.build import progress as displays
 from image_builder.build.folder import unchanged
-from image_builder.build.pipeline import Result
 from image_builder.build.prepare import Plan, prepare
-from image_builder.build.shell import only
 from image_builder.cli import explained, say_what_is_lacking
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.files import give_to_caller
 from image_builder.layers import Store
 from proxy import upstream
+
+if TYPE_CHECKING:
+    from image_builder.build.pipeline import Result
 
 EPILOG = """\b
 Environment: PROJECT SUBPROJECT SUITE ARCH SUBARCH IMAGE_TARGETS IMAGEFORMAT PROPOSED
@@ -83,6 +83,8 @@ def build(
         display = displays.make(quiet=quiet or dry_run)
         plan = prepare(config, project_dir.resolve(), store, display, update=update, lock_path=lock_path)
         if hook is not None:
+            from image_builder.build.shell import only
+
             plan = only(plan, hook)
         for warning in plan.warnings:
             print(f"warning: {warning}", file=sys.stderr)
@@ -159,6 +161,8 @@ def carry_out(plan: Plan, store: Store, display: displays.Progress, *, as_json: 
         if as_json:
             print(record.text(), end="")
         return 0
+    from image_builder.build import pipeline  # a build with nothing to do should not wait for what it needs
+
     with display:
         result = pipeline.build(plan, store, display, threading.Event())
     for warning in result.record.warnings:

@@ -104,7 +104,7 @@ def outcome(
     """The exit status of a build that ended with these errors."""
     status = "failed" if errors else "done"
     made = Result(tmp_path, record([DONE, FAILED] if errors else [DONE], status=status), tuple(errors))
-    monkeypatch.setattr("image_builder.cli.build.pipeline.build", lambda *_: made)
+    monkeypatch.setattr("image_builder.build.pipeline.build", lambda *_: made)
     monkeypatch.setattr("image_builder.cli.build.unchanged", lambda _: more.get("before"))
     new = plan(CHAINS, {}, lock_is_new=more.get("lock_is_new", False), lock_path=tmp_path / "image-builder.lock")
     return carry_out(new, None, Progress(stream=io.StringIO()), as_json=as_json)  # type: ignore[arg-type]
