@@ -16,7 +16,7 @@ BUILD_PACKAGES := python3-venv ca-certificates debian-archive-keyring dpkg gpgv 
 # `image-builder boot`
 BOOT_PACKAGES := mtools ovmf qemu-system-x86 qemu-utils
 # The tests sign a small archive of their own, pack and unpack roots, and run live-build as its users do.
-TEST_PACKAGES := apt-utils cpio curl debootstrap e2fsprogs fdisk gpg gpg-agent gpgconf live-build pigz procps \
+TEST_PACKAGES := apt-utils cpio curl debootstrap dosfstools e2fsprogs fdisk gpg gpg-agent gpgconf live-build pigz procps \
 	python3-jinja2 rsync runc skopeo squashfs-tools umoci xorriso xz-utils zstd
 # The peers of the proxy and of the snap client. Debian starts the first and the third as daemons; the bench runs its own.
 BENCH_PACKAGES := apt-cacher-ng curl nginx-light openssl
