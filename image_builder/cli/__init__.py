@@ -95,9 +95,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminated)
     signal.signal(signal.SIGHUP, terminated)
     try:
-        cli.main(prog_name="image-builder", standalone_mode=False)
-    except click.exceptions.Exit as e:
-        sys.exit(e.exit_code)
+        status = cli.main(prog_name="image-builder", standalone_mode=False)
+        if isinstance(status, int):
+            sys.exit(status)  # click gives back what a command ends with by Exit
     except click.ClickException as e:
         e.show()
         sys.exit(2)

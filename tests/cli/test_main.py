@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -123,6 +124,13 @@ def test_a_failure_of_the_surroundings_tells_in_one_line_what_the_machine_lacks(
     assert (first, second) == ("error: here: broke", "  hint: mend it")
     assert third.startswith("this machine: ")
     assert f"keyring: {tmp_path}/none.gpg is not there (mend: " in third
+
+
+def test_a_status_a_command_ends_with_by_clicks_exit_is_kept(
+    run_main: Main, targets_raises: Callable[[BaseException], None]
+) -> None:
+    targets_raises(click.exceptions.Exit(7))
+    assert run_main("targets") == (7, "", "")
 
 
 @pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP])
