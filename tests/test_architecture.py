@@ -22,7 +22,7 @@ FLOORS = (
     {"proxy", "snaps"},
     {"config", "lock"},
     {"series"},
-    {"scratch"},
+    {"scratch", "commands"},
     {"files", "run"},
     {"errors"},
 )

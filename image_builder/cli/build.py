@@ -17,7 +17,8 @@ from image_builder import config as configuration
 from image_builder.build import progress as displays
 from image_builder.build.folder import unchanged
 from image_builder.build.prepare import Plan, prepare
-from image_builder.cli import explained, say_what_is_lacking
+from image_builder.cli import say_what_is_lacking
+from image_builder.commands import explained
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.files import give_to_caller
 from image_builder.layers import Store

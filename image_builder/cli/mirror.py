@@ -13,24 +13,15 @@ from image_builder.build import progress as displays
 from image_builder.build.prepare import Plan, prepare
 from image_builder.cli.build import opened, shared
 from image_builder.files import give_to_caller
-from proxy.cli.mirror import Progress, show_report
+from proxy.cli.mirror import Progress, drop_option, show_report, to_option
 from proxy.mirror import Want
 from proxy.mirror import mirror as fetch_all
 
 
 @click.command()
 @shared
-@click.option(
-    "--to",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Also lay all out in this folder: HOST/PATH/{dists,pool}, archives for any apt.",
-)
-@click.option(
-    "--drop",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Take what is wanted from this folder of files fetched by hand; any names.",
-)
+@to_option
+@drop_option
 @click.option(
     "-j", "--jobs", "at_once", type=click.IntRange(1, 64), default=4, show_default=True, help="Files at once."
 )

@@ -21,6 +21,19 @@ from proxy.wanted import LANGUAGES
 
 EVERY_S = 10.0  # between two lines of progress where nobody looks at a terminal
 
+# Also of `image-builder mirror`.
+to_option = click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also lay all out in this folder: HOST/PATH/{dists,pool}, archives for any apt.",
+)
+drop_option = click.option(
+    "--drop",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Take what is wanted from this folder of files fetched by hand; any names.",
+)
+
 
 @click.command()
 @click.argument("packages", nargs=-1, metavar="[PACKAGE|FILE]...")
@@ -40,17 +53,8 @@ EVERY_S = 10.0  # between two lines of progress where nobody looks at a terminal
     show_default=True,
     help="The content store.",
 )
-@click.option(
-    "--to",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Also lay all out in this folder: HOST/PATH/{dists,pool}, archives for any apt.",
-)
-@click.option(
-    "--drop",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Take what is wanted from this folder of files fetched by hand; any names.",
-)
+@to_option
+@drop_option
 @click.option("--all", "everything", is_flag=True, help="Every package of the pinned components and architectures.")
 @click.option("--no-depends", is_flag=True, help="Only the packages named, not what they depend on.")
 @click.option("--source-indices", is_flag=True, help="The Sources indices too, for deb-src.")

@@ -78,8 +78,8 @@ def listen(service: Service, server: socket.socket, others: Others | None) -> No
                 Connection(service, connection, others).run()
         except bodies.GoneError as e:
             log.debug("client gone: %s", e)
-        except Exception:
-            log.exception("a connection")
+        except Exception:  # of any kind: this client's connection is cut, which apt tries again; others are served on
+            log.exception("a connection was cut")
         finally:
             room.release()
 

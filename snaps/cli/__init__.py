@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-from importlib import import_module
-from types import FrameType
 
 import click
 
-from image_builder.errors import PipelineError
+from image_builder.commands import Commands, run_command
 
 # command -> (module, what --help says); loaded when asked for
 COMMANDS = {
@@ -24,25 +20,7 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """Loads a command's module only when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="live-image-builder", prog_name="snap-tool")
 @click.option("--debug", is_flag=True, help="Log every program that is started.")
 def cli(debug: bool) -> None:
@@ -65,30 +43,7 @@ def cli(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command; print what went wrong; exit."""
-
-    def terminated(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, terminated)
-    signal.signal(signal.SIGHUP, terminated)
-    try:
-        status = cli.main(prog_name="snap-tool", standalone_mode=False)
-        if isinstance(status, int):
-            sys.exit(status)  # click gives back what a command ends with by Exit
-    except click.ClickException as e:
-        e.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        print("stopped; what was fetched so far is kept, the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
-    except PipelineError as e:
-        print(f"error: {e}", file=sys.stderr)
-        cause = e.__cause__
-        while isinstance(cause, PipelineError):
-            print(f"because: {cause}", file=sys.stderr)
-            cause = cause.__cause__
-        sys.exit(e.exit_status)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    """Run the command and exit."""
+    run_command(
+        cli, "snap-tool", stopped="stopped; what was fetched so far is kept, the same command goes on from there"
+    )

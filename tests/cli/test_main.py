@@ -11,8 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from image_builder.cli import COMMANDS, cli, explained, main
+from image_builder.cli import COMMANDS, cli, main
 from image_builder.cli.targets import targets
+from image_builder.commands import explained
 from image_builder.errors import CommandError, ConfigError, PipelineError, SurroundingsError
 
 Main = Callable[..., tuple[object, str, str]]
