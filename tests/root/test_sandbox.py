@@ -371,15 +371,17 @@ def test_what_cannot_be_set_up_is_said(place: Place, sandbox: Sandbox, words: st
 
 
 PARENT = """
-    import sys, threading
+    import os, sys, threading
     from pathlib import Path
     from image_builder.sandbox import Sandbox, execute
+    def say(line):  # in one write: three threads say the same
+        os.write(1, line.encode() + b"\\n")
     def step(number):
         up = Path(sys.argv[1]) / f"up{number}"
         up.mkdir()
         sandbox = Sandbox(Path("/"), lower=[Path(sys.argv[1]) / "low"], upper=up)
         execute(sandbox, ["sh", "-c", "setsid sleep 1000 & trap '' TERM INT HUP; echo begun; sleep 1000", sys.argv[2]],
-                log=Path(sys.argv[1]) / f"log{number}", on_line=lambda line: print(line, flush=True))
+                log=Path(sys.argv[1]) / f"log{number}", on_line=say)
     threads = [threading.Thread(target=step, args=[number]) for number in range(2)]
     [thread.start() for thread in threads]
     step(9)
@@ -393,10 +395,14 @@ def test_the_death_of_the_caller_ends_everything(place: Place, number: signal.Si
     with nothing_is_left():
         parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert parent.stdout
-        assert [parent.stdout.readline() for _ in range(3)] == ["begun\n"] * 3
-        parent.send_signal(number)
-        parent.wait()
-        parent.stdout.close()
+        try:
+            assert [parent.stdout.readline() for _ in range(3)] == ["begun\n"] * 3
+            parent.send_signal(number)
+            parent.wait(10)
+        finally:
+            parent.kill()
+            parent.wait()
+            parent.stdout.close()
         wait_until(lambda: not alive())
 
 
@@ -426,9 +432,13 @@ def test_control_c_in_the_main_thread(place: Place) -> None:
             text=True,
         )
         assert parent.stdout and parent.stderr
-        assert parent.stdout.readline() == "begun\n"
-        parent.send_signal(signal.SIGINT)
-        _, errors = parent.communicate(timeout=10)
+        try:
+            assert parent.stdout.readline() == "begun\n"
+            parent.send_signal(signal.SIGINT)
+            _, errors = parent.communicate(timeout=10)
+        finally:
+            parent.kill()
+            parent.communicate()
         assert "KeyboardInterrupt" in errors
         assert alive() == [], "all was gone before the program ended"
     assert not (place.path / "up9.work").exists()
