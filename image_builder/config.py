@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import difflib
 import os
-import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from image_builder import distributions
+from image_builder.architectures import native_architecture, runs_natively
 from image_builder.errors import ConfigError
+from image_builder.files import in_bytes
 from image_builder.series.resolve import split_targets
 
 CONFIG_NAME = "image-builder.yaml"
-DEBIAN_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386", "ppc64le": "ppc64el"}
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
-
-
-def native_architecture() -> str:
-    """Debian's name for this machine's architecture, "amd64"."""
-    machine = platform.machine()
-    return DEBIAN_MACHINES.get(machine, machine)
+PPA = re.compile(r"(?P<owner>[a-z0-9][a-z0-9+.-]*)/(?P<name>[a-z0-9][a-z0-9+.-]*)(:(?P<priority>-?[0-9]{1,5}))?")
 
 
 class BuildConfig(BaseModel):
@@ -35,6 +31,7 @@ class BuildConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")  # an unknown key is the user's typing error
 
+    distribution: Literal["debian", "ubuntu"] = "debian"  # whose archive; else as the suite tells
     project: str = "debian"  # PROJECT; artefacts are livecd.PROJECT.*
     subproject: str = ""
     suite: str = "trixie"
@@ -48,8 +45,9 @@ class BuildConfig(BaseModel):
     archive_areas: tuple[str, ...] = ("main",)
     updates: bool = True
     security: bool = True
-    proposed: bool = False  # PROPOSED: also take packages from SUITE-proposed-updates
-    keyring: Path | None = None  # keys the archive is signed with; None: Debian's
+    proposed: bool = False  # PROPOSED: also take packages from SUITE-proposed-updates, Ubuntu's SUITE-proposed
+    proposed_priority: int | None = Field(default=None, ge=-32768, le=32767)  # its pin; None: what its Release says
+    keyring: Path | None = None  # keys the archive is signed with; None: the distribution's
     check_valid_until: bool = True  # refuse a Release file that is past its Valid-Until
 
     snapshot: str = ""  # the instant to pin: now, POSIX seconds, YYYYMMDDTHHMMSSZ; "": the lock, else now
@@ -59,6 +57,11 @@ class BuildConfig(BaseModel):
     https_proxy: str | None = Field(default=None, exclude=True, repr=False)
     no_proxy: str | None = None
     pinned: bool = True  # False: the steps see the live network; what hooks fetch is on no record
+
+    extra_ppas: tuple[str, ...] = ()  # EXTRA_PPAS: OWNER/NAME[:PRIORITY] of archives at Launchpad
+    launchpad: str = "https://api.launchpad.net/devel"  # says which key signs a PPA
+    keyserver: str = "https://keyserver.ubuntu.com"  # has that key
+    ppa_mirror: str = "https://ppa.launchpadcontent.net"
 
     packages: tuple[str, ...] = ()  # installed in every image, beside config/package-lists
     recommends: bool = False
@@ -80,13 +83,68 @@ class BuildConfig(BaseModel):
     hook_inputs: Literal["declared", "all"] = "declared"  # all: every hook sees the whole tree, as a foreign one needs
     hook_format: Literal["current", "2019"] = "current"
     tool_suite: str = "trixie"  # what the tool root is made of
+    tool_mirror: str = "http://deb.debian.org/debian"  # from Debian's archive: mirror, if that is one
 
     source_date_epoch: int | None = None  # seconds; None: the newest Date in the lock
     store: Path = Path("/var/lib/image-builder")
+    snapshot_store_size: str = "100G"  # so much of what was fetched is kept after a build; "": all
     output: Path = Path("builds")  # relative to the project folder
     jobs: int | None = Field(default=None, ge=1)  # None: the number of cores
     timeout_s: float = Field(default=3600, gt=0)  # per step
     keep_going: bool = True
+
+    @property
+    def snapshot_store_bytes(self) -> int | None:
+        """What snapshot_store_size says; None: no limit."""
+        return in_bytes(self.snapshot_store_size) if self.snapshot_store_size else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_distribution_has_it(cls, values: Any) -> Any:
+        """Fill in what nobody has said and the distribution decides."""
+        if not isinstance(values, dict):
+            return values
+        name = values.get("distribution") or distributions.of_suite(str(values.get("suite", "")))
+        if (theirs := distributions.BY_NAME.get(str(name))) is None:
+            return values  # the field itself says what is wrong with it
+        architecture = str(values.get("architecture") or native_architecture())
+        filled = {
+            "distribution": theirs.name,
+            "project": theirs.name,
+            "hostname": theirs.name,
+            "mirror": theirs.mirror(architecture),
+            "security_mirror": theirs.security_mirror(architecture),
+            "archive_areas": theirs.components,
+            **values,
+        }
+        if theirs.name == "debian":
+            filled.setdefault("tool_mirror", filled["mirror"])
+        return filled
+
+    @property
+    def foreign(self) -> bool:
+        """Is it another architecture than this machine's? Its programs are then emulated."""
+        return not runs_natively(self.architecture, native_architecture())
+
+    @field_validator("extra_ppas", mode="before")
+    @classmethod
+    def _each_once(cls, value: Any) -> Any:
+        return tuple(dict.fromkeys(value.split() if isinstance(value, str) else value))
+
+    @field_validator("extra_ppas")
+    @classmethod
+    def _are_ppas(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if not PPA.fullmatch(one):
+                raise ValueError(f"{one!r} is no PPA: OWNER/NAME, or OWNER/NAME:PRIORITY")
+        return value
+
+    @field_validator("launchpad", "keyserver", "ppa_mirror")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s@]+", value):
+            raise ValueError(f"{value!r} is not an address that begins with http:// or https://, without a login")
+        return value.rstrip("/")
 
     @field_validator("suite", "project", "architecture", "tool_suite", "hostname")
     @classmethod
@@ -99,6 +157,14 @@ class BuildConfig(BaseModel):
     @classmethod
     def _instant(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # POSIX seconds in YAML
+
+    @field_validator("snapshot_store_size", mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> Any:
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(text, str) and text:
+            in_bytes(text)
+        return text
 
     @field_validator("pinned")
     @classmethod
@@ -136,6 +202,7 @@ ENVIRONMENT = {
     "PROPOSED": "proposed",
     "REPO_SNAPSHOT_STAMP": "snapshot",
     "SNAPSHOT_SERVICE_TIMESTAMP": "snapshot",
+    "EXTRA_PPAS": "extra_ppas",
     "EXTRA_SNAPS": "extra_snaps",
     "COHORT_KEY": "cohort_key",
     "SOURCE_DATE_EPOCH": "source_date_epoch",
@@ -143,21 +210,10 @@ ENVIRONMENT = {
     "IMAGE_BUILDER_OUTPUT": "output",
     "IMAGE_BUILDER_JOBS": "jobs",
 }
-# Set by the same CI, not done yet: to ignore one silently would give another image than was asked for.
-NOT_YET = {
-    "EXTRA_PPAS": "Ubuntu's archives",
-}
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What the environment overrides, as keys of BuildConfig. Raises ConfigError for what cannot be honoured yet."""
-    for name, needs in NOT_YET.items():
-        if environ.get(name):
-            raise ConfigError(
-                f"needs {needs}, which this version does not have",
-                where=f"environment {name}",
-                hint=f"unset {name}; an image that silently ignores it would not be the one asked for",
-            )
+    """What the environment overrides, as keys of BuildConfig."""
     values: dict[str, Any] = {}
     for name, key in ENVIRONMENT.items():
         text = environ.get(name, "")

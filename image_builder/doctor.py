@@ -18,6 +18,8 @@ from image_builder.config import BuildConfig
 from image_builder.errors import CommandError, PipelineError, SurroundingsError
 from image_builder.layers import Store
 from image_builder.run import BASE_ENV, run
+from image_builder.sandbox import limits
+from image_builder.sandbox.emulation import HINT, needed
 
 GIB = 1 << 30
 FREE_DISK_BYTES = 10 * GIB  # all shipped formats, their layers, and what is downloaded for them
@@ -71,6 +73,9 @@ def examine(config: BuildConfig, output: Path, *, network: bool = True) -> Itera
     if os.geteuid() == 0:
         yield _tried("namespaces", _namespaces, "the kernel or the container forbids them: docker run --privileged")
         yield _tried("layer store", lambda: _store(config.store), "image-builder --store on another disk")
+        yield _bounds(limits.missing())
+        if config.foreign:
+            yield _tried("emulation", lambda: _emulation(config.architecture), HINT)
     yield _acceleration(config.architecture)
     if network:
         yield from _archive(config)
@@ -79,6 +84,14 @@ def examine(config: BuildConfig, output: Path, *, network: bool = True) -> Itera
 def at_once(config: BuildConfig, output: Path) -> list[Finding]:
     """What is lacking, of what can be seen in a moment and without the network: for a build that has just failed."""
     return [finding for finding in examine(config, output, network=False) if finding.verdict == "lacking"]
+
+
+def _bounds(missing: Sequence[str]) -> Finding:
+    """missing: what a step is not kept from."""
+    if not missing:
+        return Finding("bounds of a step", "ok", "memory, processes, devices")
+    mend = "in a container: start it with its own control groups, as docs/security.md says"
+    return Finding("bounds of a step", "warning", "; ".join(missing), mend)
 
 
 def _root() -> Finding:
@@ -104,6 +117,8 @@ def _verifier() -> Finding:
 
 
 def _keyring(config: BuildConfig) -> Finding:
+    if config.keyring is None and config.distribution != "debian":
+        return Finding("keyring", "ok", f"{config.distribution}'s, in the tool root")
     keyring = config.keyring or KEYRING
     if keyring.is_file():
         return Finding("keyring", "ok", str(keyring))
@@ -155,6 +170,10 @@ def _store(folder: Path) -> str:
     with Store(folder) as store:
         store.probe()
     return f"{folder} can hold layers"
+
+
+def _emulation(architecture: str) -> str:
+    return f"programs of {architecture} are run {needed(architecture)}; that takes about ten times as long"
 
 
 def _acceleration(architecture: str) -> Finding:

@@ -1,11 +1,14 @@
-"""Files that appear whole or not at all, and belong to the user who called sudo."""
+"""Files that appear whole or not at all, and belong to the user who called sudo; sizes as people write them."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from image_builder.errors import SurroundingsError
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -36,3 +39,15 @@ def give_to_caller(place: Path, environ: dict[str, str] | None = None) -> None:
     for path in (os.fspath(place), *inside):
         if os.lstat(path).st_uid == 0:
             os.lchown(path, int(uid), int(gid))
+
+
+def in_bytes(text: str) -> int:
+    """A size: "20G", "512MiB", "1.5T", "0". Raises ValueError.
+
+    >>> in_bytes("1.5k")
+    1536
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 20G or 512M")
+    return int(float(match[1]) * _UNITS[match[2].upper()])

@@ -106,6 +106,9 @@ class Lock(_Model):
         default=(), description="what proves the snaps, whole, each after those it rests on; later ones differ"
     )
     tools: dict[str, str] = Field(default_factory=dict, description="tool -> version, as in the tool root")
+    tool_archives: tuple[ArchivePin, ...] = Field(
+        default=(), description="what the tool root is made of; empty in a lock made before it was pinned"
+    )
 
     @classmethod
     def parse(cls, text: str, *, where: str | os.PathLike[str]) -> Lock:
@@ -148,8 +151,11 @@ class Lock(_Model):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is pinned; when it was pinned, and where else it can be had, does not count."""
-        apart: Any = {"created": True, "archives": {"__all__": {"stamp", "service"}}}
+        """SHA-256 of what is pinned; when it was pinned, and where else it can be had, does not count.
+
+        Nor does where the tools come from: that they are the same, `tools` says.
+        """
+        apart: Any = {"created": True, "archives": {"__all__": {"stamp", "service"}}, "tool_archives": True}
         pinned = self.model_dump(mode="json", by_alias=True, exclude=apart)
         return hashlib.sha256(json.dumps(pinned, sort_keys=True).encode()).hexdigest()
 
@@ -168,9 +174,17 @@ class Lock(_Model):
         return max(pin.date for pin in self.archives)
 
     def age(self, now: datetime) -> str:
-        """How old the pinned archive is, for people: "2 days (archive of 2026-11-20T02:11:10Z)"."""
+        """How old the pinned archive is, for people: "2 days (archive of 2026-11-20T02:11:10Z)".
+
+        One that is newer than now is not possible: it says that the clock must be wrong.
+        """
         newest = self.newest_date()
-        return f"{duration((now - newest).total_seconds())} (archive of {instant_text(newest)})"
+        seconds = (now - newest).total_seconds()
+        if seconds < -SKEW_S:
+            said = f"newer than this machine's clock by {duration(-seconds)}, which is therefore wrong"
+        else:
+            said = duration(seconds)
+        return f"{said} (archive of {instant_text(newest)})"
 
     def missing(self, asked: Sequence[tuple[str, str, Sequence[str], Sequence[str]]]) -> list[str]:
         """What a build asks for and the lock does not pin, in words; empty when the lock will do.
@@ -196,6 +210,9 @@ class Lock(_Model):
                     if one not in has
                 ]
         return found
+
+
+SKEW_S = 600  # by which two clocks may differ without a word
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from image_builder.errors import CommandError
@@ -30,12 +30,13 @@ def run(
     env: Mapping[str, str] = {},
     cwd: str | os.PathLike[str] | None = None,
     stdin: str | None = None,
+    accept: Collection[int] = (0,),
 ) -> str:
     """Run one program and return its standard output. Raises CommandError with the end of its stderr.
 
     argv is a list, never a shell line. BASE_ENV and env are all it sees, so who starts a build does
     not change it. The program leads a process group of its own, which is ended as a whole when time
-    is up or the caller is interrupted.
+    is up or the caller is interrupted. accept: the exit statuses that are no failure.
     """
     command = [os.fspath(a) for a in argv]
     where = shlex.join(command)
@@ -63,6 +64,6 @@ def run(
         if isinstance(e, subprocess.TimeoutExpired):
             raise CommandError(f"not done after {timeout_s} s", where=where, hint=hint) from e
         raise
-    if child.returncode != 0:
+    if child.returncode not in accept:
         raise CommandError(f"exit {child.returncode}\n{stderr[-2000:]}", where=where, hint=hint)
     return stdout

@@ -81,3 +81,11 @@ def _leave(cache: Path, process: int) -> None:
     if known is not None:
         shutil.rmtree(known[1], ignore_errors=True)
         os.close(known[2])
+
+
+def kept(cache: Path) -> Path:
+    """A new folder on the cache's file system that is there until this process ends. Raises SurroundingsError."""
+    try:
+        return Path(tempfile.mkdtemp(dir=_of_process(cache.absolute())))
+    except OSError as e:
+        raise SurroundingsError(f"no temporary folder can be made: {e.strerror or e}", where=cache) from e

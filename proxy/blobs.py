@@ -46,10 +46,10 @@ class Blobs:
             return False
         return size_bytes is None or found == size_bytes
 
-    def use(self, sha256: str) -> None:
-        """Note that it was used now: what was not used for longest is pruned first."""
+    def use(self, sha256: str, found: os.stat_result | None = None) -> None:
+        """Note that it was used now: what was not used for longest is pruned first. found: what stat() says of it."""
         with suppress(OSError):
-            found = self.path(sha256).stat()
+            found = found or self.path(sha256).stat()
             if (now := time.time()) - found.st_atime > USED_S:
                 os.utime(self.path(sha256), (now, found.st_mtime))  # said, for many disks are mounted with noatime
 

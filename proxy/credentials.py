@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -95,15 +96,24 @@ def known(environ: Mapping[str, str], files: Sequence[Path] = FILES) -> list[Log
     """All entries in the order they are asked: the environment, then the files, read anew when they change."""
     found = parse(environ.get(VARIABLE, ""))
     for file in files:
-        for path in sorted(file.glob("*.conf")) if file.is_dir() else [file]:
+        try:
+            status = file.stat()
+            paths = _listed(file, status.st_mtime_ns) if stat.S_ISDIR(status.st_mode) else (file,)
+        except OSError:
+            continue
+        for path in paths:
             try:
-                changed = path.stat().st_mtime_ns
-                found += _read(path, changed)
+                found += _read(path, path.stat().st_mtime_ns)
             except FileNotFoundError:
                 continue
             except OSError as e:  # apt's is for root alone; who is not root has no private archives then
                 log.debug("%s: not read: %s", path, e.strerror)
     return found
+
+
+@lru_cache(maxsize=16)
+def _listed(folder: Path, changed: int) -> tuple[Path, ...]:  # noqa: ARG001 - part of what it is remembered by
+    return tuple(sorted(folder.glob("*.conf")))
 
 
 @lru_cache(maxsize=64)

@@ -48,6 +48,16 @@ class Report:
     def complete(self) -> bool:
         return not self.missing and not self.failed
 
+    def add(self, other: Report) -> None:
+        """Count another call with the same drop folder in."""
+        self.files += other.files
+        self.fetched += other.fetched
+        self.fetched_bytes += other.fetched_bytes
+        self.from_drop += other.from_drop
+        self.missing += other.missing
+        self.failed += other.failed
+        self.strangers = [name for name in self.strangers if name in other.strangers]
+
 
 @dataclass(frozen=True)
 class State:
@@ -94,10 +104,12 @@ def mirror(
     """
     store, report = Blobs(cache / "sha256"), Report()
     dropped = _Dropped(drop, store, report)
-    with in_use(store):
+    with in_use(store) as use:
         if not _releases(pins, sources, store, dropped, report):
             return report  # without them nobody knows what there is
-        frozen = FrozenSet(assemble(pins, sources, keyring=keyring, cache=cache), cache)
+        path = assemble(pins, sources, keyring=keyring, cache=cache)
+        use.of(path)
+        frozen = FrozenSet(path, cache)
         try:
             wanted = metadata(frozen, languages=want.languages, sources=want.source_indices, extra=want.extra)
             _bring(wanted, store, dropped, report, jobs, progress)

@@ -164,6 +164,9 @@ def _ready(child: subprocess.Popen[bytes], said: Path) -> dict[str, Any]:
             raise SurroundingsError(f"did not start ({_status(child.wait())}){_tail(said)}", where="snapshot proxy")
         data += more
     found: dict[str, Any] = json.loads(data)
+    if said_no := found.get("error"):
+        child.wait()
+        raise SurroundingsError(said_no["what"], where=said_no["where"], hint=said_no["hint"])
     return found
 
 

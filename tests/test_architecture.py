@@ -14,14 +14,15 @@ TOP = PROJECT / "image_builder"
 # From the top floor down; folders of one floor do not import each other.
 FLOORS = (
     {"cli"},
+    {"archive"},
     {"build", "doctor"},
     {"live_build"},
-    {"artifacts", "boot", "apt", "archive"},
+    {"artifacts", "boot", "apt"},
     {"layers", "plan"},
     {"sandbox", "jobs"},
     {"proxy", "snaps"},
     {"config", "lock"},
-    {"series"},
+    {"distributions", "architectures", "series"},
     {"scratch", "commands"},
     {"files", "run"},
     {"errors"},

@@ -33,7 +33,7 @@ class Clock(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def archive() -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Clock)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
@@ -106,3 +106,15 @@ def test_the_command_tells_it_as_lines_and_as_json(tmp_path: Path) -> None:
     told = json.loads(CliRunner().invoke(command, [*words, "--json"], catch_exceptions=False).stdout)
     assert {"name": "keyring", "verdict": "lacking"}.items() <= next(f for f in told if f["name"] == "keyring").items()
     assert "archive" not in {finding["name"] for finding in told}
+
+
+def test_ubuntus_keys_are_in_the_tool_root(tmp_path: Path) -> None:
+    found = by_name(examine(config(suite="noble", store=tmp_path), tmp_path, network=False))["keyring"]
+    assert (found.verdict, found.what) == ("ok", "ubuntu's, in the tool root")
+
+
+def test_bounds_of_a_step() -> None:
+    assert doctor._bounds([]).verdict == "ok"
+    found = doctor._bounds(["its memory is not bounded"])
+    assert (found.verdict, found.what) == ("warning", "its memory is not bounded")
+    assert "docs/security.md" in found.mend

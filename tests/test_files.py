@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from image_builder.errors import SurroundingsError
-from image_builder.files import give_to_caller, write_whole
+from image_builder.files import give_to_caller, in_bytes, write_whole
 
 
 def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -52,3 +52,14 @@ def test_what_root_made_belongs_to_who_called_sudo_and_links_are_not_followed(tm
         "builds/theirs": (4321, 4321),
         "outside": (0, 0),
     }
+
+
+@pytest.mark.parametrize(("text", "size"), [("0", 0), ("20G", 20 << 30), ("512 MiB", 512 << 20), ("1.5k", 1536)])
+def test_sizes(text: str, size: int) -> None:
+    assert in_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1", "5 apples", "1e9"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size such as 20G"):
+        in_bytes(text)

@@ -150,6 +150,12 @@ def test_age_in_words() -> None:
     assert lock().age(AT + timedelta(days=2, hours=3)) == "2 days (archive of 2026-03-01T12:30:00Z)"
 
 
+def test_an_archive_of_the_future_says_that_the_clock_is_wrong() -> None:
+    said = lock().age(AT - timedelta(days=400))
+    assert said.startswith("newer than this machine's clock by 400 days, which is therefore wrong (archive of")
+    assert lock().age(AT) == lock().age(AT - timedelta(minutes=1)), "two clocks may differ a little"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(-5, "less than a minute"), (59, "less than a minute"), (60, "1 minute"), (7200, "2 hours"), (86400, "1 day")],

@@ -31,6 +31,8 @@ def prefetch(
     """
     wanted = {p.sha256: p for p in packages if not p.uri.startswith("file:/packages/")}
     missing = [p for p in wanted.values() if not store.has(p.sha256, p.size_bytes)]
+    for sha256 in wanted:
+        store.use(sha256)
     # The largest first: at the end no thread is left alone with a big one.
     missing.sort(key=lambda p: (-p.size_bytes, p.name))
     total = sum(p.size_bytes for p in wanted.values())

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -87,19 +87,23 @@ def in_root(root: Path) -> RunInRoot:
     return enter
 
 
-def solve_base(ctx: Context, suite: str, *, include: Sequence[str] = (), merged_usr: bool = True) -> Solution:
+def solve_base(
+    ctx: Context, suite: str, *, include: Sequence[str] = (), merged_usr: bool = True, required: bool = True
+) -> Solution:
     """What mmdebstrap --variant=minbase installs, in its two steps: the essential set, then the rest on top of it.
 
-    merged_usr: with its hook of that name. Source: mmdebstrap 1.5.7, run_download and run_install, whose
+    merged_usr: with its hook of that name. required: False for --variant=apt, without what the archive only calls
+    required. Source: mmdebstrap 1.5.7, run_download and run_install, whose
     arguments to apt are repeated here. Raises PipelineError with apt's words.
     """
+    ctx = replace(ctx, preferences={})  # which come into the root when it is there
     base = Solution(())
     stand_in = _MERGED_USR if merged_usr else ""
     essential = _step(
         ctx, base, "install", [_narrow(suite, ctx.architecture, "?essential")], recommends=False, stand_in=stand_in
     )
-    required = _narrow(suite, ctx.architecture, "?and(?priority(required),?not(?essential))")
-    rest = [*(["usr-is-merged"] if merged_usr else []), *include, "apt", required]
+    more_of_it = _narrow(suite, ctx.architecture, "?and(?priority(required),?not(?essential))")
+    rest = [*(["usr-is-merged"] if merged_usr else []), *include, "apt", *([more_of_it] if required else [])]
     more = _step(ctx, Solution(essential.packages), "install", rest, recommends=False, stand_in=stand_in)
     return Solution(
         tuple(sorted(Solution(more.packages, more.removed, Solution(essential.packages)).installed.values()))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from image_builder import distributions
 from image_builder.apt.fetch import prefetch
 from image_builder.apt.lists import check_written, list_name, lists_folder
 from image_builder.apt.local import with_local_packages
 from image_builder.apt.solution import Package, Solution
 from image_builder.apt.solve import Context, in_root
+from image_builder.build.ppas import Ppa
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
 from image_builder.layers import Store
@@ -25,36 +27,33 @@ from proxy.archive import services, stamp
 from proxy.archive.assemble import assemble
 from proxy.archive.freeze import FrozenSuite, freeze, thaw
 from proxy.archive.freeze import blobs as cached_indices
-from proxy.archive.sources import DEBIAN_KEYRING, Source, debian, parse
+from proxy.archive.sources import Source, parse
 from proxy.blobs import Blobs
+from proxy.store.upkeep import Pruned, in_use, prune
 
 log = logging.getLogger(__name__)
 LOCK_NAME = "image-builder.lock"
 
 
-def sources(config: BuildConfig, project_dir: Path, keyring: Path) -> list[Source]:
-    """Every suite the build takes packages from: Debian's, and those of the project's config/archives."""
-    found = debian(
-        config.suite,
-        config.architecture,
-        components=config.archive_areas,
-        uri=config.mirror,
-        security_uri=config.security_mirror,
-        keyring=keyring,
-    )
-    wanted = {config.suite}
-    wanted |= {f"{config.suite}-updates"} if config.updates else set()
-    wanted |= {f"{config.suite}-security"} if config.security else set()
-    found = [source for source in found if source.suite in wanted]
-    if config.proposed:
-        found.append(Source(config.mirror.rstrip("/"), f"{config.suite}-proposed-updates", config.archive_areas,
-                            (config.architecture,), (keyring,)))  # fmt: skip
-    folder = project_dir / "config/archives"
+def sources(config: BuildConfig, config_dir: Path, keyring: Path) -> list[Source]:
+    """Every suite the build takes packages from: the distribution's, and those of config/archives."""
+    theirs = distributions.BY_NAME[config.distribution]
+    pockets = theirs.pockets(config.suite, updates=config.updates, security=config.security, proposed=config.proposed)
+    found = [
+        Source(
+            (config.security_mirror if is_security else config.mirror).rstrip("/"), suite, config.archive_areas,
+            (config.architecture,), (keyring,),
+        )
+        for suite, is_security in pockets
+    ]  # fmt: skip
+    folder = config_dir / "archives"
     keys = sorted(p for p in folder.glob("*") if p.name.endswith((".key", ".key.chroot")))
     for path in sorted(folder.glob("*")):
         if path.name.endswith((".list", ".list.chroot")):
             text = path.read_text().replace("@DISTRIBUTION@", config.suite)
-            found += parse(text, where=path, architecture=config.architecture, keyrings=(*keys, keyring))
+            known = {(source.uri, source.suite, source.components) for source in found}
+            more = parse(text, where=path, architecture=config.architecture, keyrings=(*keys, keyring))
+            found += [source for source in more if (source.uri, source.suite, source.components) not in known]
     return found
 
 
@@ -66,17 +65,33 @@ def _readable(path: Path) -> Lock | None:
         return None
 
 
+def lock_that_stays(config: BuildConfig, path: Path, *, update: bool) -> tuple[Lock | None, stamp.Stamp | None]:
+    """The lock, unless another one was asked for by --update or by an instant it was not made for; and that instant.
+
+    Raises ConfigError for a lock that cannot be read, and for an instant that is none.
+    """
+    wanted = stamp.agreed(config.snapshot.split(), now=datetime.now(UTC), where="snapshot")
+    lock = None if update else Lock.read(path)
+    stays = lock is not None and (wanted is None or (not wanted.is_now and lock.covers(wanted.at)))
+    return (lock if stays else None), wanted
+
+
 class Archive:
     """What the pipeline knows of the archive. Nothing is fetched before it is needed."""
 
-    def __init__(self, store: Store, config: BuildConfig, project_dir: Path, tools: ToolRoot) -> None:
+    def __init__(
+        self, store: Store, config: BuildConfig, config_dir: Path, tools: ToolRoot, ppas: Sequence[Ppa] = ()
+    ) -> None:
+        """config_dir: the project's config/, with what was added to it, also for ppas."""
         self._config, self.tools = config, tools
-        # Bytes from the lock's suites are checked with Debian's keys as the tool root has them.
-        self.keyring = config.keyring or tools.path / str(DEBIAN_KEYRING).lstrip("/")
-        self.sources = sources(config, project_dir, self.keyring)
+        # Bytes from the lock's suites are checked with the distribution's keys as the tool root has them.
+        theirs = distributions.BY_NAME[config.distribution].keyring
+        self.keyring = config.keyring or tools.path / str(theirs).lstrip("/")
+        self.sources = sources(config, config_dir, self.keyring)
         self.cache = store.downloads()
         self.blobs: Blobs = cached_indices(self.cache)
-        self.project_dir = project_dir
+        self._use = store.until_closed(in_use(self.blobs))
+        self.config_dir, self.ppas = config_dir, ppas
         self._unpacking = threading.Lock()
         self.lock: Lock | None = None
 
@@ -88,10 +103,8 @@ class Archive:
         The instant that is asked for decides: a lock that was made for another one is replaced. Raises ConfigError
         for a lock that does not pin all the build needs.
         """
-        now = datetime.now(UTC)
-        wanted = stamp.agreed(self._config.snapshot.split(), now=now, where="snapshot")
-        before = _readable(path) if update else Lock.read(path)
-        if before is not None and not update and (wanted is None or (not wanted.is_now and before.covers(wanted.at))):
+        before, wanted = lock_that_stays(self._config, path, update=update)
+        if before is not None:
             asked = [(s.uri, s.suite, s.components, s.architectures) for s in self.sources]
             missing = before.missing(asked)
             if missing and wanted is None and before.archives:  # `snap-tool lock` makes one with snaps alone
@@ -99,6 +112,7 @@ class Archive:
             if not missing:
                 self.lock = before
                 return before, False
+        now, before = datetime.now(UTC), _readable(path) if update else Lock.read(path)
         pins = freeze(
             self.sources,
             keyring=self.keyring,
@@ -110,7 +124,7 @@ class Archive:
             pins=before.archives if before is not None else (),
         )
         tools = {"live-build": self.tools.live_build, "tool-root": self.tools.digest}
-        made = Lock(created=now, archives=tuple(pins), tools=tools)
+        made = Lock(created=now, archives=tuple(pins), tools=tools, tool_archives=self.tools.pins)
         if before is not None:  # snaps have an update of their own
             made = made.model_copy(update={"snaps": before.snaps, "snap_assertions": before.snap_assertions})
         self.lock = made
@@ -149,13 +163,23 @@ class Archive:
         assert self.lock is not None
         with self._unpacking:
             pinned = self.pinned_sources()  # so that every InRelease is in the cache
-        return assemble(self.lock.archives, [s for s, _ in pinned], keyring=self.keyring, cache=self.cache)
+        path = assemble(self.lock.archives, [s for s, _ in pinned], keyring=self.keyring, cache=self.cache)
+        self._use.of(path)
+        return path
 
     def check_written(self, lists: Path) -> list[str]:
         """How what a step's apt has written into its lists differs from the lock, in words."""
         with self._unpacking:
             frozen = self._frozen
         return check_written(lists, frozen)
+
+    def trim(self) -> Pruned | None:
+        """Keep the content store within its limit: what no build used for longest goes. None: nothing had to go."""
+        if (limit := self._config.snapshot_store_bytes) is None:
+            return None
+        self.frozen_set()  # else nobody knows that other files are not ours
+        gone = prune(self.blobs, limit)
+        return gone if gone.removed else None
 
     @property
     def lists(self) -> Path:
@@ -169,7 +193,7 @@ class Archive:
 
     def context(self) -> Context:
         """What apt is asked with; only when no earlier build was told the answer."""
-        apt = self.project_dir / "config"
+        apt = self.config_dir
         preferences = {
             path.name.removesuffix(".chroot"): path.read_text()
             for folder, pattern in (

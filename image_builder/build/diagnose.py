@@ -14,11 +14,14 @@ class Diagnosis(NamedTuple):
     surroundings: bool
 
 
+MAKE_ROOM = "make room: image-builder store prune --max-size 20G"
 OUT_OF_MEMORY = Diagnosis("out of memory", "run fewer steps at once: --jobs 1", True)
 SIGNS = (
     (r"No space left on device|write error.*[Dd]isk full|ENOSPC", Diagnosis(
-        "no space left on the disk", "make room: image-builder store prune --max-size 20G", True)),
+        "no space left on the disk", MAKE_ROOM, True)),
     (r"Out of memory|Cannot allocate memory|oom-kill|virtual memory exhausted|FATAL ERROR:.*memory", OUT_OF_MEMORY),
+    (r"[Cc]an(?:no|')t fork|fork: .*Resource temporarily unavailable|can't start new thread|pthread_create failed",
+        Diagnosis("too many processes", "a step may have 4096 of them at once", False)),
     (r"Temporary failure resolving|Could not resolve|Name or service not known", Diagnosis(
         "the network is lost: a host name could not be resolved", "check the network, then try again", True)),
     (r"Connection timed out|Connection refused|Network is unreachable|Connection failed|Could not connect|"

@@ -13,7 +13,7 @@ from image_builder.errors import ConfigError, PipelineError
 from image_builder.files import write_whole
 
 # What of the configuration may differ between jobs: which part they built, and how their machine went about it.
-OF_THE_JOB = frozenset({"targets", "store", "output", "jobs", "keep_going", "timeout_s"})
+OF_THE_JOB = frozenset({"targets", "store", "snapshot_store_size", "output", "jobs", "keep_going", "timeout_s"})
 
 
 @dataclass(frozen=True)

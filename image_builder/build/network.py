@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -12,14 +12,16 @@ from types import TracebackType
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from image_builder.build.archive import Archive
 from image_builder.build.progress import Progress, human
 from image_builder.build.record import NetworkRecord
 from image_builder.errors import SurroundingsError
+from image_builder.lock import ArchivePin
 from image_builder.sandbox import Bind
 from image_builder.sandbox.network import network_namespace
 from image_builder.scratch import scratch
 from proxy import process
+from proxy.archive.sources import Source
+from proxy.blobs import Blobs
 from proxy.journal import Counters
 from proxy.network.files import CA_BUNDLE, hosts, resolv_conf, trusting
 from proxy.network.gate import Gate
@@ -38,6 +40,23 @@ class View:
     binds: tuple[Bind, ...] = ()
     ca: bytes = b""
     https: bool = False  # some source is read by HTTPS, so the root has to trust the CA even without certificates
+
+
+class Pinned(Protocol):
+    """The archives whose proxy it is."""
+
+    @property
+    def sources(self) -> Sequence[Source]: ...
+
+    @property
+    def cache(self) -> Path: ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    def frozen_set(self) -> Path: ...
+
+    def pinned_sources(self) -> list[tuple[Source, ArchivePin]]: ...
 
 
 class Network(Protocol):
@@ -76,7 +95,7 @@ class OpenNetwork:
 
 @contextmanager
 def network_for(
-    archive: Archive, folder: Path, progress: Progress, cancel: threading.Event, *, pinned: bool, used: bool
+    archive: Pinned, folder: Path, progress: Progress, cancel: threading.Event, *, pinned: bool, used: bool
 ) -> Iterator[Network]:
     """The network of one build. pinned: False for --no-snapshot. used: is any step run at all?"""
     if not used or not pinned:
@@ -89,7 +108,7 @@ def network_for(
 class PinnedNetwork:
     """A namespace, and a proxy that listens in it. The proxy is started beside the first step's preparations."""
 
-    def __init__(self, archive: Archive, folder: Path, progress: Progress, cancel: threading.Event) -> None:
+    def __init__(self, archive: Pinned, folder: Path, progress: Progress, cancel: threading.Event) -> None:
         """folder: for the journal. cancel: set when the proxy dies, since every step that
         goes on would only fail later."""
         self._archive, self._folder, self._progress, self._cancel = archive, folder, progress, cancel
@@ -203,7 +222,7 @@ class PinnedNetwork:
         return NetworkRecord(pinned=True, **known, blocked=blocked, names=names)
 
 
-def known_file(archive: Archive) -> Known | None:
+def known_file(archive: Pinned) -> Known | None:
     """What the self-test asks for; None where all sources are read by HTTPS."""
     for source, pin in archive.pinned_sources():
         if urlsplit(source.uri).scheme == "http":

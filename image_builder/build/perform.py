@@ -15,13 +15,14 @@ from image_builder.apt.handover import LISTS, hand_over
 from image_builder.artifacts.collect import found_in
 from image_builder.build import trust, unchanged
 from image_builder.build.archive import Archive, Packages
-from image_builder.build.diagnose import OUT_OF_MEMORY, Diagnosis, diagnose, last_lines
+from image_builder.build.diagnose import MAKE_ROOM, OUT_OF_MEMORY, Diagnosis, diagnose, last_lines
 from image_builder.build.network import Network, View, gone
 from image_builder.build.progress import Progress
-from image_builder.build.resources import Budget, check_disk, cores
+from image_builder.build.resources import Budget, check_disk, cores, disk_is_short, disk_need
 from image_builder.build.seeds import Snaps
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.layers import Construction, Layer, Store
+from image_builder.layers.files import disk_full_is_said
 from image_builder.live_build import staging
 from image_builder.live_build.recipe import Work
 from image_builder.live_build.seeding import SEED_AT
@@ -80,14 +81,16 @@ class Performer:
                 self.taken[node] = "made by another build meanwhile"
                 self.progress.ended(node, 0.0, place.size_bytes, self.taken[node])
                 return 0.0
-            return self._build(node, place)
+            with disk_full_is_said(self.store.root):
+                return self._build(node, place)
 
     def _build(self, node: Node, place: Construction) -> float:
         work: Work = node.spec.work
         log = self.log_of(node)
         self.began[node.key] = time.monotonic()
         self.progress.started(node, place.diff)
-        check_disk(self.store.root)
+        usage = self.store.recall("usage", place_of(node)) or {}
+        check_disk(self.store.root, need=disk_need(node.spec.kind, usage.get("written")))
         self.packages.ready(work)
         below = [self._layer(lower) for lower in node.stack()[:-1]]
         asked = unchanged.question(node.spec, below, tools=self.tools.digest)
@@ -103,6 +106,7 @@ class Performer:
             timeout_s=self.timeout_s,
             cancel=self.cancel,
             on_line=lambda line: self.progress.line(node, line),
+            watch=lambda: disk_is_short(self.store.root),
         )
         self._check(node, work, outcome, log, place)
         for name in outcome.left_running:
@@ -130,7 +134,8 @@ class Performer:
         self.built[node.key] = layer
         unchanged.note(self.store, asked, node.key)
         self.store.remember("inputs", place_of(node), remembered(node))
-        self.store.remember("usage", place_of(node), {"seconds": outcome.seconds, "bytes": outcome.max_rss_bytes})
+        used = {"seconds": outcome.seconds, "bytes": outcome.max_rss_bytes, "written": layer.size_bytes}
+        self.store.remember("usage", place_of(node), used)
         self.progress.ended(node, outcome.seconds, layer.size_bytes, "")
         return outcome.seconds
 
@@ -174,6 +179,7 @@ class Performer:
             ],
             network=view.handle,
             environment={**work.environment, **threads},
+            memory_bytes=self.budget.limit_bytes(),
         )
 
     def _layer(self, node: Node) -> Path:
@@ -207,7 +213,7 @@ class Performer:
         if diagnosis is None:
             return
         _remove(place.directory / "stage")
-        place.abandon(keep=True)
+        place.abandon(keep=diagnosis.hint != MAKE_ROOM)  # what filled the disk would keep the next build from starting
         error = StepError(node, diagnosis, log, last_lines(said))
         self.progress.failed(node, outcome.seconds, diagnosis.reason)
         raise error
@@ -230,6 +236,8 @@ def noted(said: str) -> list[str]:
 
 def judged(work: Work, outcome: Outcome, said: str, *, timeout_s: float) -> Diagnosis | None:
     """Why a step that ended so is a failure; None: as far as its exit status and its log tell, it is none."""
+    if outcome.stopped:
+        return Diagnosis(outcome.stopped, MAKE_ROOM, True)
     if outcome.exit_status != 0 or outcome.timed_out:
         if outcome.out_of_memory:
             return OUT_OF_MEMORY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,15 @@ from image_builder.build.harvest import harvest, layer_of
 from image_builder.build.network import gone, network_for
 from image_builder.build.perform import Performer, place_of
 from image_builder.build.prepare import Plan
-from image_builder.build.progress import Progress
+from image_builder.build.progress import Progress, human
 from image_builder.build.resources import Budget, cores
+from image_builder.build.soundness import settled
 from image_builder.build.weights import expectation
+from image_builder.errors import PipelineError
 from image_builder.files import give_to_caller, write_whole
 from image_builder.layers import Store
 from image_builder.live_build import staging
+from image_builder.sandbox.emulation import emulated
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,14 @@ class Result:
 def build(plan: Plan, store: Store, progress: Progress, cancel: threading.Event) -> Result:
     """Carry the plan out. Failures of single targets are in the result; Ctrl-C and bugs are raised."""
     started, began = datetime.now(UTC), time.monotonic()
+    plan = settled(plan, store, progress)
     folder = new_folder(plan, started)
     performer, outcome = _run(plan, store, progress, cancel, folder)
     found = harvest(plan, store, performer, outcome, folder)
     network = performer.network
     if (lost := gone(network)) is not None and lost not in found.errors:
         found.errors.append(lost)
+    trimmed = trim(plan, progress)
     stopped = bool(outcome.cancelled or plan.narrowed) and not found.errors
     record = records.BuildRecord(
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -56,7 +62,7 @@ def build(plan: Plan, store: Store, progress: Progress, cancel: threading.Event)
         layers=_layers(plan, store, performer, outcome, folder, began),
         hooks=staging.digests(plan.hooks_d),
         network=network.record(),
-        warnings=(*found.warnings, *network.warnings()),
+        warnings=(*found.warnings, *network.warnings(), *trimmed),
     )
     write_whole(folder / records.RECORD_NAME, record.text())
     report.write(record, folder)
@@ -80,11 +86,14 @@ def _run(
             packages.want(node.spec.work.solution)
         if node.spec.work.snaps is not None:
             plan.snaps.want(node.spec.work.snaps)
+    foreign = emulated(plan.config.architecture) if plan.config.foreign and to_build else nullcontext("")
     steps = network_for(
         plan.archive, folder / "logs/proxy", progress, cancel, pinned=plan.config.pinned, used=bool(to_build)
     )
     try:
-        with steps as network:
+        with foreign as how, steps as network:
+            if how:
+                progress.say(f"programs of {plan.config.architecture} are run {how}")
             performer = Performer(
                 store=store, tools=plan.tools, archive=plan.archive, packages=packages, snaps=plan.snaps,
                 network=network,
@@ -99,6 +108,21 @@ def _run(
         packages.close()
         plan.snaps.close()
     return performer, outcome
+
+
+def trim(plan: Plan, progress: Progress) -> list[str]:
+    """See to it that what builds have fetched does not grow without end. A build that is done does not fail by it."""
+    if all(decision.action != "build" for decision in plan.decisions):
+        return []  # nothing was fetched
+    try:
+        gone = plan.archive.trim()
+    except PipelineError as e:
+        return [f"what was fetched by earlier builds could not be pruned: {e}"]
+    if gone is not None:
+        progress.say(
+            f"{human(gone.freed_bytes)} of downloads removed, unused for longest: more than snapshot_store_size"
+        )
+    return []
 
 
 def _layers(

@@ -9,15 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from image_builder.architectures import native_architecture
+from image_builder.build import ppas
 from image_builder.build.archive import LOCK_NAME, Archive
 from image_builder.build.progress import Progress
 from image_builder.build.seeds import Snaps
 from image_builder.build.solver import StoredSolver
+from image_builder.build.tools import tools_for
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
 from image_builder.layers import Store
-from image_builder.live_build import configuration, stages, staging, tool_root
-from image_builder.live_build.chain import chain, left_out
+from image_builder.live_build import assembly, configuration, stages, staging, tool_root
+from image_builder.live_build.chain import chain, left_out, refuse_other_distributions
 from image_builder.live_build.recipe import Recipe
 from image_builder.live_build.seeding import Seeding
 from image_builder.lock import Lock
@@ -72,7 +75,7 @@ class Plan:
 
 
 def hooks_folder(config: BuildConfig, project_dir: Path) -> Path:
-    """The hooks.d to use: the configured one, the project's, or the one shipped with this program."""
+    """The hooks.d to use: the configured one, that of live-build/PROJECT, the project's, or the shipped one."""
     if config.hooks is not None:
         found = project_dir / config.hooks
         if not found.is_dir():
@@ -82,7 +85,8 @@ def hooks_folder(config: BuildConfig, project_dir: Path) -> Path:
         Path(__file__).resolve().parents[2] / "hooks.d",
         Path(sysconfig.get_path("data")) / "share/image-builder/hooks.d",
     )
-    for folder in (project_dir / "hooks.d", *shipped):
+    theirs = assembly.tree(config, project_dir)
+    for folder in (*([theirs / "hooks.d"] if theirs else []), project_dir / "hooks.d", *shipped):
         if folder.is_dir():
             return folder.resolve()
     raise ConfigError("there is no hooks.d", where=project_dir, hint="give one by `hooks:` in image-builder.yaml")
@@ -123,15 +127,17 @@ def prepare(
     hooks_d = hooks_folder(config, project_dir)
     targets = chosen(hooks_d, config)
     warnings = [warning for target in targets for warning in target_order_warnings(target)]
-    tools = _tools(store, config, progress)
-    archive = Archive(store, config, project_dir, tools)
+    warnings += _foreign(config, targets)
     lock_path = lock_path or project_dir / LOCK_NAME
+    tools = tools_for(store, config, lock_path, progress, update=update)
+    archive = _archive(config, project_dir, store, tools, lock_path, update=update)
     snaps = Snaps(config, project_dir, archive.cache, progress)
-    lock, is_new = _pinned(config, project_dir, store, archive, snaps, lock_path, update=update)
+    lock, is_new = _pinned(config, store, archive, snaps, lock_path, update=update)
     warnings += snaps.warnings(lock)
-    solver = _solver(config, project_dir, store, archive)
+    solver = _solver(config, store, archive)
     epoch = lock.epoch() if config.source_date_epoch is None else config.source_date_epoch
     recipe = _recipe(config, project_dir, hooks_d, store, tools, archive, snaps, solver, epoch, targets)
+    refuse_other_distributions(recipe, targets)
     roots = grow({target.name: chain(recipe, target) for target in targets})
     warnings += _unseeded(config, roots)
 
@@ -155,19 +161,20 @@ def resolve_lock(
     config: BuildConfig, project_dir: Path, store: Store, progress: Progress, path: Path, *, update: bool
 ) -> tuple[Lock, bool]:
     """The lock alone, without a plan: (lock, was it made now)."""
-    tools = _tools(store, config, progress)
-    archive = Archive(store, config, project_dir, tools)
+    tools = tools_for(store, config, path, progress, update=update)
+    archive = _archive(config, project_dir, store, tools, path, update=update)
     snaps = Snaps(config, project_dir, archive.cache, progress)
-    return _pinned(config, project_dir, store, archive, snaps, path, update=update)
+    return _pinned(config, store, archive, snaps, path, update=update)
 
 
-def _tools(store: Store, config: BuildConfig, progress: Progress) -> tool_root.ToolRoot:
-    found = tool_root.stored(store, config)
-    if found is None:
-        progress.say("making the tool root: once, about half a minute")
-        found = tool_root.make(store, config, log=store.root / "tool-root.log")
-        progress.say(f"tool root made, live-build {found.live_build}")
-    return found
+def _archive(
+    config: BuildConfig, project_dir: Path, store: Store, tools: tool_root.ToolRoot, path: Path, *, update: bool
+) -> Archive:
+    """The archives of the build, with what is asked for beside the project's own. path: the lock's."""
+    cache = store.downloads()
+    extra = ppas.wanted(config, None if update else Lock.read(path), cache)
+    folder = assembly.config_folder(config, project_dir, cache, ppas.archives(extra))
+    return Archive(store, config, folder, tools, extra)
 
 
 def _recipe(
@@ -189,6 +196,7 @@ def _recipe(
     return Recipe(
         config=config,
         project_dir=project_dir,
+        config_dir=archive.config_dir,
         hooks_d=hooks_d,
         tools=tools,
         lists=pinned,
@@ -199,7 +207,14 @@ def _recipe(
         chroot_calls=stages.place(stages.parse(tools.script("chroot")), stages.CHROOT_PLACES, script="lb chroot"),
         binary_calls=stages.place(stages.parse(tools.script("binary")), stages.BINARY_PLACES, script="lb binary"),
         solver=solver,
-        bootstrap=(*BOOTSTRAP, f"--architectures={config.architecture}", config.suite, "/build/chroot", "-"),
+        bootstrap=(
+            *BOOTSTRAP,
+            *(["--skip=check/qemu"] if config.foreign else []),  # it looks for Debian's own registration only
+            f"--architectures={config.architecture}",
+            config.suite,
+            "/build/chroot",
+            "-",
+        ),
         apt_sources="\n".join(f"deb {s.uri} {s.suite} {' '.join(s.components)}" for s in archive.sources),
         owners=_owners(hooks_d),
         whole_tree=config.hook_inputs == "all",
@@ -230,30 +245,51 @@ def _owners(hooks_d: Path) -> dict[str, str]:
 
 
 def _pinned(
-    config: BuildConfig, project_dir: Path, store: Store, archive: Archive, snaps: Snaps, path: Path, *, update: bool
+    config: BuildConfig, store: Store, archive: Archive, snaps: Snaps, path: Path, *, update: bool
 ) -> tuple[Lock, bool]:
     """The project's lock, or a new one with the epoch it keeps: (lock, was it made now)."""
     lock, is_new = archive.pinned(path, update=update)
+    ppas.check(archive.ppas, lock)
     if is_new:
-        epoch = _kept_epoch(store, _solver(config, project_dir, store, archive), lock)
+        epoch = _kept_epoch(store, _solver(config, store, archive), lock)
         lock = archive.lock = lock.model_copy(update={"source_date_epoch": epoch})
     archive.lock, snaps_are_new = snaps.pinned(path, lock, update=update)
     return archive.lock, is_new or snaps_are_new
 
 
-def _solver(config: BuildConfig, project_dir: Path, store: Store, archive: Archive) -> StoredSolver:
+def _solver(config: BuildConfig, store: Store, archive: Archive) -> StoredSolver:
     pinned = dict(sorted(archive.release_files.items()))
-    local = staging.digest(staging.parts(project_dir / "config", ["packages.chroot"]))
-    own_archives = any((project_dir / "config").glob("archives/*.list*")) or any(
-        (project_dir / "config").glob("packages.chroot/*.deb")
-    )
-    preferences = [str(p) + p.read_text() for p in sorted((project_dir / "config").glob("a*/*pref*")) if p.is_file()]
+    folder = archive.config_dir
+    local = staging.digest(staging.parts(folder, ["packages.chroot"]))
+    # With any of these live-build lets apt look again, and upgrade
+    own_archives = any(any(folder.glob(p)) for p in ("archives/*.list*", "archives/*.pref*", "packages.chroot/*.deb"))
+    preferences = [
+        f"{path.relative_to(folder)}\n{path.read_text()}"
+        for path in sorted(folder.glob("a*/*pref*")) if path.is_file()
+    ]  # fmt: skip
     return StoredSolver(
         store, config,
         [json.dumps(pinned), *(s.line() for s in archive.sources), *preferences, local, archive.tools.digest],
         archive.context,
         upgrade=own_archives,
     )  # fmt: skip
+
+
+def _foreign(config: BuildConfig, targets: Sequence[Target]) -> list[str]:
+    """What is to be said of a build for another machine than this one. Raises ConfigError for what it cannot make."""
+    if not config.foreign:
+        return []
+    images = [t.name for t in targets if t.directives.get("binary", "none") != "none"]
+    if images:
+        raise ConfigError(
+            f"needs boot loaders of {config.architecture} beside live-build, which {native_architecture()} has not",
+            where=", ".join(images),
+            hint=f"build it on {config.architecture}, or leave it out of the targets",
+        )
+    return [
+        f"{config.architecture} is emulated by QEMU on this {native_architecture()} machine: whatever runs in the root"
+        " takes about ten times as long"
+    ]
 
 
 def _kept_epoch(store: Store, solver: StoredSolver, lock: Lock) -> int:

@@ -16,7 +16,11 @@ MIB = 1024 * 1024
 DEFAULT_MEMORY_MIB = {"base": 400, "packages": 500, "finish": 600, "image": 1500, "binary": 1500, "pack": 400}
 SHARE = 0.8  # of MemAvailable, so that the page cache and everybody else keep some
 PRESSURE_PERCENT = 20.0  # of the last ten seconds in which some task waited for memory
+LIMIT = 0.95  # of MemAvailable: what one step may take before it, and nothing else, is ended for it
 MIN_FREE_DISK = 512 * MIB
+# What a step of a kind writes when no earlier build has measured it.
+DEFAULT_DISK_MIB = {"base": 640, "packages": 768, "image": 1024, "binary": 768, "pack": 768}
+RESERVE_DISK = 256 * MIB  # is left when a step is ended for lack of room: others work on the same disk
 
 
 def memory_available(meminfo: str) -> int:
@@ -91,6 +95,10 @@ class Budget:
             if waiting is not node
         )
 
+    def limit_bytes(self) -> int | None:
+        """What no step may take more of; None where the kernel does not say what there is."""
+        return int(self._total / SHARE * LIMIT) or None
+
     def give_back(self, node: Node) -> None:
         with self._lock:
             self._taken.pop(node, None)
@@ -100,6 +108,22 @@ class Budget:
     def share_mib(self, jobs: int) -> int:
         """What one of several compressors running at once may use, in MiB."""
         return max(256, self._total // MIB // max(jobs, 1))
+
+
+def disk_need(kind: str, written: int | None) -> int:
+    """Bytes a step should find free. written: how large its layer was the last time; None: not known."""
+    if written is None:
+        return max(MIN_FREE_DISK, DEFAULT_DISK_MIB.get(kind, 0) * MIB)
+    # a quarter more: on its way to the layer, a step makes files that do not stay
+    return max(MIN_FREE_DISK, written + written // 4 + RESERVE_DISK)
+
+
+def disk_is_short(folder: Path) -> str:
+    """Why a step that writes below folder has to end now; empty while it has not."""
+    free = shutil.disk_usage(folder).free
+    if free >= RESERVE_DISK:
+        return ""
+    return f"no space left on the disk but {free // MIB} MiB, which are not for it: it was ended"
 
 
 def check_disk(folder: Path, *, need: int = MIN_FREE_DISK) -> None:

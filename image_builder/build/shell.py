@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from image_builder.live_build import scripts, staging
 from image_builder.plan.explain import narrowed
 from image_builder.plan.tree import Node, chain
 from image_builder.sandbox import Bind, Sandbox, enter, execute
+from image_builder.sandbox.emulation import emulated
 from image_builder.scratch import scratch
 
 BESIDE = frozenset({"finish", "image", "binary", "pack"})  # steps one looks at from beside the root
@@ -90,7 +92,9 @@ def open_shell(plan: Plan, store: Store, place: Place, progress: Progress, comma
         lower.append(place.failed)
     work = place.node.spec.work
     cancel = threading.Event()
+    foreign = emulated(plan.config.architecture) if plan.config.foreign else nullcontext("")
     with (
+        foreign,
         scratch(store.downloads()) as folder,
         network_for(plan.archive, folder / "proxy", progress, cancel, pinned=plan.config.pinned, used=True) as network,
     ):

@@ -31,6 +31,7 @@ COMMANDS = {
     "collect": ("image_builder.cli.collect", "Join the builds of several jobs into one."),
     "mirror": ("image_builder.cli.mirror", "Fetch beforehand what the targets need."),
     "clean": ("image_builder.cli.clean", "Remove old builds from the project's folder."),
+    "archive": ("image_builder.cli.archive", "Rebuild an archive from source, in stages."),
     "live-build": ("image_builder.cli.live_build", "What auto/config, auto/build and auto/clean call."),
 }
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from image_builder.build.pipeline import Result
 
 EPILOG = """\b
-Environment: PROJECT SUBPROJECT SUITE ARCH SUBARCH IMAGE_TARGETS IMAGEFORMAT PROPOSED
+Environment: PROJECT SUBPROJECT SUITE ARCH SUBARCH IMAGE_TARGETS IMAGEFORMAT PROPOSED EXTRA_PPAS
 REPO_SNAPSHOT_STAMP SNAPSHOT_SERVICE_TIMESTAMP SOURCE_DATE_EPOCH
 IMAGE_BUILDER_STORE IMAGE_BUILDER_OUTPUT IMAGE_BUILDER_JOBS.
 Options win over the environment, the environment over image-builder.yaml."""
@@ -42,8 +42,8 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
                      help="The project folder (default: this one)."),
         click.option("-c", "--config", "config_file", type=click.Path(path_type=Path),
                      help="The YAML file (default: image-builder.yaml in the project folder)."),
-        click.option("--suite", help="Debian suite, trixie or bookworm."),
-        click.option("--arch", "architecture", help="Debian's name of the architecture, amd64."),
+        click.option("--suite", help="Suite of Debian or Ubuntu: trixie, bookworm, noble."),
+        click.option("--arch", "architecture", help="Its name in Debian, amd64; a foreign one is emulated."),
         click.option("--store", type=click.Path(path_type=Path), help="Layer store (default /var/lib/image-builder)."),
         click.option("--output", type=click.Path(path_type=Path), help="Where builds go (default: builds)."),
         click.option("--hooks-source", "hooks", type=click.Path(path_type=Path), help="The hooks.d to use."),
@@ -136,11 +136,11 @@ class opened:
                 hint="run it with sudo; the results will belong to you",
             )
         self.store = Store(self.config.store)
-        self.store.probe()
         for line in self.store.clear_leftovers():
             print(f"cleared: {line}", file=sys.stderr)
         if self._forget_failed:
             self.store.forget_failed()
+        self.store.probe()  # now that there is room where a kill or a failure had taken it
         return self.config, self.store
 
     def __exit__(self, *_: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import click
 
 from image_builder import config as configuration
-from image_builder.build import plain
+from image_builder.build import plain, ppas
 from image_builder.build import progress as displays
 from image_builder.build.archive import LOCK_NAME, Archive
 from image_builder.build.prepare import chosen, hooks_folder, prepare
@@ -22,6 +23,7 @@ from image_builder.files import give_to_caller
 from image_builder.layers import Store
 from image_builder.live_build import project
 from image_builder.live_build.tool_root import ToolRoot
+from image_builder.lock import Lock
 
 
 @click.group(name="live-build")
@@ -42,7 +44,9 @@ def config(arguments: tuple[str, ...]) -> None:
     targets = chosen(hooks_d, settings)
     if shutil.which("lb") is None:
         raise SurroundingsError("live-build is not installed", where="lb config", hint="apt-get install live-build")
-    project.configure(settings, folder, hooks_d, targets, arguments)
+    with tempfile.TemporaryDirectory(prefix="image-builder-") as cache:  # this may not be root, who owns the store
+        extra = ppas.wanted(settings, Lock.read(folder / LOCK_NAME), Path(cache))
+    project.configure(settings, folder, hooks_d, targets, arguments, ppas.archives(extra))
     print(f"configured for {', '.join(t.name for t in targets)}; now: lb build", file=sys.stderr)
 
 
@@ -76,7 +80,7 @@ def _plain(folder: Path) -> int:
     display = displays.make(live=False)
     version = plain.host_live_build()
     # The host is the tool root here: its keys, its live-build. The store is where fetched files are kept, no more.
-    archive = Archive(Store(settings.store), settings, folder, ToolRoot(Path("/"), "", version))
+    archive = Archive(Store(settings.store), settings, folder / "config", ToolRoot(Path("/"), "", version))
     path = folder / LOCK_NAME
     lock, is_new = archive.pinned(path, update=False)
     if is_new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import click
 from image_builder.apt.solution import Package, Solution
 from image_builder.build import progress as displays
 from image_builder.build.prepare import Plan, prepare
+from image_builder.build.tools import Maker
 from image_builder.cli.build import opened, shared
 from image_builder.files import give_to_caller
+from image_builder.lock import ArchivePin
 from proxy.cli.mirror import Progress, drop_option, show_report, to_option
-from proxy.mirror import Want
+from proxy.mirror import Report, Want
 from proxy.mirror import mirror as fetch_all
 
 
@@ -29,7 +32,7 @@ def mirror(
     project_dir: Path, config_file: Path | None, lock_path: Path | None, update: bool, as_json: bool,
     folder: Path | None, drop: Path | None, at_once: int, **options: Any,
 ) -> None:  # fmt: skip
-    """Fetch all packages that building TARGETs installs, whether or not a layer has them already.
+    """Fetch all packages that building TARGETs installs, whether or not a layer has them already, and the tool root's.
 
     A build with the lock that is used here then needs no network. The same call goes on where an earlier one
     stopped. Exit status 1 when something is missing or has failed; it is listed then.
@@ -51,12 +54,27 @@ def mirror(
             keyring=plan.archive.keyring, cache=plan.archive.cache, folder=folder, drop=drop, jobs=at_once,
             progress=show,
         )  # fmt: skip
+        if plan.tools.pins:
+            report.add(_tools(Maker(store, config, display), plan.tools.pins, drop, at_once, show))
+        else:
+            print(
+                "warning: the lock names no tool root, so it is not fetched; --update writes it down", file=sys.stderr
+            )
         show.end()
         if folder is not None and folder.exists():
             give_to_caller(folder)
         show_report(report, as_json=as_json)
         if not report.complete:
             sys.exit(1)  # an Exit of click would be lost on the way up
+
+
+def _tools(maker: Maker, pins: Sequence[ArchivePin], drop: Path | None, at_once: int, show: Progress) -> Report:
+    """Fetch what the tool root is made of: into the store alone, for only builds ask for it."""
+    packages = maker.solution(pins).packages
+    return fetch_all(
+        pins, [maker.source], Want(files=[(p.uri, p.sha256) for p in packages]),
+        keyring=maker.keyring, cache=maker.cache, drop=drop, jobs=at_once, progress=show,
+    )  # fmt: skip
 
 
 def packages_of(plan: Plan) -> list[Package]:

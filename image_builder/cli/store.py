@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -12,17 +11,15 @@ from pathlib import Path
 import click
 
 from image_builder.errors import SurroundingsError
+from image_builder.files import in_bytes
 from image_builder.layers import DEFAULT_ROOT, Item, Layer, Store
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
-
-def in_bytes(ctx: click.Context, param: click.Parameter, text: str) -> int:
-    """Read a size: 20G, 512MiB, 1.5T, 0. Raises BadParameter, a usage error."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not a size such as 20G or 512M", ctx, param)
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+def _bytes(ctx: click.Context, param: click.Parameter, text: str) -> int:
+    try:
+        return in_bytes(text)
+    except ValueError as e:
+        raise click.BadParameter(str(e), ctx, param) from e
 
 
 def readable(size_bytes: int) -> str:
@@ -92,7 +89,7 @@ def verify(kept: Store, deep: bool, as_json: bool) -> None:
 
 @store.command()
 @click.option(
-    "--max-size", "max_bytes", callback=in_bytes, required=True, metavar="SIZE", help="What may stay: 20G, 512M, 0."
+    "--max-size", "max_bytes", callback=_bytes, required=True, metavar="SIZE", help="What may stay: 20G, 512M, 0."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print what went as a JSON list.")

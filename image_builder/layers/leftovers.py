@@ -7,10 +7,15 @@ from pathlib import Path
 from image_builder.layers.files import clear_drafts, discard, erase
 from image_builder.layers.layer import SHORT, read
 from image_builder.layers.locks import KeyLocks
+from image_builder.sandbox import limits
 
 
 def clear(store: Path) -> list[str]:
-    """Remove unfinished layers of dead owners, damaged layers, drafts and trash; say what it was, a line each."""
+    """Remove unfinished layers of dead owners, damaged layers, drafts and trash; say what it was, a line each.
+
+    The control groups of killed sandboxes too, which nobody needs to hear of.
+    """
+    limits.clear()
     cleared = [f"{path.name}: an unfinished file" for path in clear_drafts(store)]
     owners = KeyLocks(store / "building.lock")
     try:

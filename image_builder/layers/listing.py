@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,13 +34,18 @@ def write_listing(tree: Path, target: Path) -> int:
 
 def differences(before: Path, tree: Path) -> list[str]:
     """Say what differs between a listing kept and the tree there is now, a line for each path, sorted."""
-    with tempfile.TemporaryDirectory() as directory:
-        now = Path(directory, "listing")
+    descriptor = os.memfd_create("listing")  # no file that a kill could leave
+    try:
+        now = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
         try:
             write_listing(tree, now)
         except CommandError as e:
             return [str(e)]
+        if now.read_bytes() == before.read_bytes():  # nothing was even moved
+            return []
         old, new = _by_path(before), _by_path(now)
+    finally:
+        os.close(descriptor)
     lines = [f"{path}: missing" for path in old.keys() - new.keys()]
     lines += [f"{path}: not there at commit" for path in new.keys() - old.keys()]
     lines += [f"{path}: was {old[path]}, is {new[path]}" for path in old.keys() & new.keys() if old[path] != new[path]]

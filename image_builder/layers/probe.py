@@ -34,8 +34,8 @@ def probe(store: Path) -> None:
     """
     if os.geteuid() != 0:
         raise SurroundingsError("layers need root: overlay mounts, devices, owners", where=store, hint="run with sudo")
-    free = shutil.disk_usage(store).free
-    if free < MIN_FREE_BYTES:
+    size, _, free = shutil.disk_usage(store)
+    if free < MIN_FREE_BYTES and size:  # some file systems do not say
         what = f"no space: {free >> 20} MiB are free, a build needs {MIN_FREE_BYTES >> 20} MiB at the very least"
         raise SurroundingsError(
             what, where=store, hint="image-builder store prune --max-size SIZE, or --store elsewhere"

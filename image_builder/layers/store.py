@@ -10,10 +10,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.layers import layer as layers
@@ -25,12 +25,15 @@ from image_builder.layers.layer import SHORT, Layer, checked
 from image_builder.layers.locks import KeyLocks
 from image_builder.layers.probe import probe
 from image_builder.layers.prune import Item, choose
+from proxy.blobs import Blobs
+from proxy.store.upkeep import busy
 
 log = logging.getLogger(__name__)
 
 DEFAULT_ROOT = Path("/var/lib/image-builder")
 DOWNLOADS_KEY = hashlib.sha256(b"downloads").hexdigest()
 POLL_S = 0.05  # while another makes the layer we want
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Store:
         self._mutex = threading.Lock()
         self._used: KeyLocks | None = None
         self._keeper: Keeper | None = None
+        self._held = ExitStack()
 
     def probe(self) -> None:
         """Try for real whether layers can be kept here; raise SurroundingsError with the reason and what to do."""
@@ -80,6 +84,11 @@ class Store:
         finally:
             if used:
                 used.close()
+            self._held.close()
+
+    def until_closed(self, context: AbstractContextManager[T]) -> T:
+        """Enter something that others must see as long as this store is open; close() leaves it."""
+        return self._held.enter_context(context)
 
     def __enter__(self) -> Store:
         return self
@@ -118,6 +127,20 @@ class Store:
             return []
         found = [layer for place in (self.root / "layers").iterdir() if (layer := layers.read(place)[0])]
         return sorted(found, key=lambda layer: (layer.last_used, layer.created, layer.key))
+
+    def damage(self, layer: Layer) -> builtins.list[str]:
+        """How a layer differs from what was put in, as far as names, sizes and times tell; a line for each path."""
+        return verify.layer_problems(layer, deep=False)
+
+    def set_aside(self, layer: Layer) -> None:
+        """Remove a damaged layer, so that it is made anew. Raises PipelineError while another build uses it."""
+        with self._mutex, self._locks() as others:
+            if self._used is not None:
+                self._used.release(layer.key)
+            if not others.take(layer.key):
+                raise PipelineError("is damaged, and another build uses it", where=layer.directory,
+                                    hint="let that one end, then run the same command again")  # fmt: skip
+            discard(layer.directory, self.root / "trash")
 
     # ---- layers under construction
 
@@ -217,10 +240,13 @@ class Store:
                 ),
                 *shelf.items(self.root),
             ]
-            shared = {"download", "snap", "lists"}  # under one lock
-            chosen = choose(
-                items, max_bytes, lambda item: others.take(DOWNLOADS_KEY if item.kind in shared else item.key)
-            )
+            served = busy(Blobs(self.root / shelf.DOWNLOADS / "sha256"))  # by `snapshot-proxy serve`, say
+
+            def take(item: Item) -> bool:
+                shared = item.kind in {"download", "snap", "lists"}  # under one lock
+                return others.take(DOWNLOADS_KEY if shared else item.key) and not (served and shared)
+
+            chosen = choose(items, max_bytes, take)
             for item in chosen if not dry_run else ():
                 if item.kind == "layer":
                     discard(self.root / "layers" / item.key[:SHORT], self.root / "trash")

@@ -31,12 +31,13 @@ def problems(store: Path, deep: bool) -> Iterator[Problem]:
         if layer is None:
             yield Problem(place.name, place, what)
         else:
-            yield from (Problem(layer.key, place, line) for line in _layer_problems(layer, deep))
+            yield from (Problem(layer.key, place, line) for line in layer_problems(layer, deep))
     for path, found in damaged_downloads(store) if deep else ():
         yield Problem(path.name, path, f"{'SHA-256' if len(found) == 64 else 'SHA3-384'} is {found}")
 
 
-def _layer_problems(layer: Layer, deep: bool) -> list[str]:
+def layer_problems(layer: Layer, deep: bool) -> list[str]:
+    """How one layer differs from what was put in, a line for each path."""
     try:
         found = differences(layer.directory / "listing", layer.diff)
     except (OSError, ValueError) as e:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from image_builder.apt.solution import Solution
+from image_builder.errors import ConfigError
 from image_builder.live_build import hooks as hook_files
 from image_builder.live_build import package_lists, steps
 from image_builder.live_build.recipe import Recipe
@@ -43,6 +46,25 @@ def chain(recipe: Recipe, target: Target) -> list[StepSpec]:
     if kind != "none" and target.directives.get("pack") != "none":
         made.append(steps.pack(recipe, kind))
     return made
+
+
+def refuse_other_distributions(recipe: Recipe, targets: Sequence[Target]) -> None:
+    """Raise ConfigError naming every target with a hook that knows another distribution's packages."""
+    theirs = recipe.config.distribution
+    found = {
+        target.name: hook
+        for target in targets
+        for hook in reversed(_hooks(recipe, target))  # so that the first one is named
+        if _is_for_us(recipe, hook) and hook.header.distributions and theirs not in hook.header.distributions
+    }
+    if found:
+        hooks = {hook.entry.path: hook.header.distributions or () for hook in found.values()}
+        lines = [f"{path} installs packages of {' and '.join(known)}" for path, known in hooks.items()]
+        raise ConfigError(
+            f"cannot be made of {recipe.config.suite}, which is {theirs}: {'; '.join(lines)}",
+            where=f"target{'s' if len(found) > 1 else ''} {', '.join(found)}",
+            hint=f"leave out what cannot be made, or write its hooks for {theirs} in hooks.d/extra",
+        )
 
 
 def left_out(recipe: Recipe, target: Target) -> tuple[str, ...]:

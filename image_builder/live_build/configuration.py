@@ -9,16 +9,17 @@ import hashlib
 import json
 import re
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from image_builder import distributions
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError, PipelineError
 from image_builder.layers import Store
 from image_builder.live_build.tool_root import ToolRoot
 from image_builder.sandbox import Bind, Sandbox, execute
+from image_builder.scratch import scratch
 
 CONFFILES = ("all", "common", "bootstrap", "chroot", "binary", "source")
 # Variables live-build keeps in config/binary that its chroot helpers read all the same.
@@ -101,7 +102,10 @@ def options(config: BuildConfig, image: str) -> list[str]:
         return "true" if value else "false"
 
     areas = " ".join(config.archive_areas)
+    theirs = distributions.BY_NAME[config.distribution]
+    pockets = config.suite not in theirs.rolling
     made = [
+        # Also for Ubuntu: in the mode of that name live-build writes no source for the security pocket.
         "--mode", "debian",
         "--distribution", config.suite,
         "--architecture", config.architecture,
@@ -111,10 +115,11 @@ def options(config: BuildConfig, image: str) -> list[str]:
         "--mirror-chroot-security", config.security_mirror,
         "--mirror-binary", config.mirror,
         "--mirror-binary-security", config.security_mirror,
-        "--security", yes(config.security and config.suite not in {"sid", "unstable"}),
-        "--updates", yes(config.updates and config.suite not in {"sid", "unstable"}),
-        # Debian 12's live-build does not know it
-        *(["--proposed-updates", "true"] if config.proposed else []),
+        "--security", yes(config.security and pockets),
+        "--updates", yes(config.updates and pockets),
+        # Debian 12's live-build does not know it; Ubuntu's pocket has another name, see assembly.proposed
+        *(["--proposed-updates", "true"] if config.proposed and theirs == distributions.DEBIAN else []),
+        *(["--keyring-packages", theirs.keyring_package] if theirs != distributions.DEBIAN else []),
         "--apt-recommends", yes(config.recommends),
         "--apt-source-archives", "false",
         "--apt-indices", "false",
@@ -156,35 +161,37 @@ def configure(
     key = hashlib.sha256(question.encode()).hexdigest()
     answer = store.recall("lb-config", key)
     if answer is None:
-        answer = _ask(tools, arguments, by_hand)
+        with scratch(store.downloads()) as folder:
+            answer = _ask(folder, tools, arguments, by_hand)
         store.remember("lb-config", key, answer)
     return LiveBuildConfig(answer["files"], answer["default_hooks"])
 
 
-def _ask(tools: ToolRoot, arguments: Sequence[str], by_hand: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    with tempfile.TemporaryDirectory(prefix="image-builder-") as scratch:
-        work, log = Path(scratch) / "work", Path(scratch) / "log"
-        (work / "config").mkdir(parents=True)
-        for name, text in by_hand.items():
-            (work / "config" / name).write_text(text)
-        sandbox = Sandbox(
-            root=tools.path,
-            binds=[Bind(work, "/build", read_only=False)],
-            work_tree="/work",
-            network="none",
-            environment={"SOURCE_DATE_EPOCH": "0"},
+def _ask(
+    folder: Path, tools: ToolRoot, arguments: Sequence[str], by_hand: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    work, log = folder / "work", folder / "log"
+    (work / "config").mkdir(parents=True)
+    for name, text in by_hand.items():
+        (work / "config" / name).write_text(text)
+    sandbox = Sandbox(
+        root=tools.path,
+        binds=[Bind(work, "/build", read_only=False)],
+        work_tree="/work",
+        network="none",
+        environment={"SOURCE_DATE_EPOCH": "0"},
+    )
+    outcome = execute(sandbox, ["sh", "-c", 'cd /build && exec lb config noauto "$@"', "lb", *arguments], log=log)
+    if outcome.exit_status != 0:
+        said = log.read_text(errors="replace")[-2000:]
+        raise ConfigError(
+            f"refused the options:\n{said}", where="lb config", hint="see live_build in image-builder.yaml"
         )
-        outcome = execute(sandbox, ["sh", "-c", 'cd /build && exec lb config noauto "$@"', "lb", *arguments], log=log)
-        if outcome.exit_status != 0:
-            said = log.read_text(errors="replace")[-2000:]
-            raise ConfigError(
-                f"refused the options:\n{said}", where="lb config", hint="see live_build in image-builder.yaml"
-            )
-        written = work / "config"
-        files = {p.name: p.read_text() for p in sorted(written.iterdir()) if p.is_file()}
-        hooks = {
-            str(p.relative_to(written)): str(p.readlink()) for p in sorted(written.glob("hooks/*/*")) if p.is_symlink()
-        }
-        if not hooks:
-            raise PipelineError("linked none of its default hooks", where="lb config")
-        return {"files": files, "default_hooks": hooks}
+    written = work / "config"
+    files = {p.name: p.read_text() for p in sorted(written.iterdir()) if p.is_file()}
+    hooks = {
+        str(p.relative_to(written)): str(p.readlink()) for p in sorted(written.glob("hooks/*/*")) if p.is_symlink()
+    }
+    if not hooks:
+        raise PipelineError("linked none of its default hooks", where="lb config")
+    return {"files": files, "default_hooks": hooks}

@@ -62,10 +62,11 @@ class Recipe:
     owners: Mapping[str, str]  # hook -> the first series file, by name, that lists it
     whole_tree: bool = False  # a foreign hooks.d
     seeding: Seeding = field(default_factory=Seeding)
-    config_dir: Path = field(init=False)
+    config_dir: Path = Path()  # config/ with what was added to it; left out: the project's own
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "config_dir", self.project_dir / "config")
+        if self.config_dir == Path():
+            object.__setattr__(self, "config_dir", self.project_dir / "config")
 
     # -- the environment
 

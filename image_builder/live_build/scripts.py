@@ -7,8 +7,17 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from image_builder.live_build.stages import Call
+from image_builder.sandbox.surroundings import OF_THE_MACHINE
 
 FUNCTIONS = files(__package__).joinpath("step.sh").read_text()
+# A hook that tunes the kernel would tune the builder's.
+GUARD = f"""for name in {" ".join(OF_THE_MACHINE)}; do
+	[ ! -e "chroot/proc/$name" ] || mount --bind -o ro "chroot/proc/$name" "chroot/proc/$name"
+done
+mount -o remount,bind,ro chroot/sys"""
+UNGUARD = f"""for name in {" ".join(OF_THE_MACHINE)}; do
+	! mountpoint -q "chroot/proc/$name" || umount "chroot/proc/$name"
+done"""
 CLEAN_ROOT = files(__package__).joinpath("clean_root.sh").read_text()
 
 
@@ -82,8 +91,10 @@ def chroot_hook(*, archive: bool, snaps: bool = False) -> str:
     """
     return _script(
         "mounts",
+        GUARD,
         "rm -f .build/chroot_hooks",
         "helper_done chroot_hooks",
+        UNGUARD,
         *(["lists /build/config/.frozen-lists"] if archive else []),
         *(["preseed"] if snaps else []),
         "unmounts",

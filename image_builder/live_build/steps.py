@@ -9,6 +9,7 @@ from image_builder.apt.solution import Solution
 from image_builder.errors import ConfigError
 from image_builder.live_build import hooks as hook_files
 from image_builder.live_build import package_lists, scripts, staging
+from image_builder.live_build.headers import chosen
 from image_builder.live_build.recipe import Recipe, Work, step
 from image_builder.live_build.seeding import SEED_AT
 from image_builder.plan.tree import StepSpec
@@ -78,7 +79,7 @@ def chroot_hook(
 ) -> tuple[Solution | None, StepSpec]:
     """A hook in the root, and what apt will know of the root after it."""
     more = {"hook": hook.digest}
-    names = None if hook.header.packages is None else tuple(_expanded(recipe, n) for n in hook.header.packages)
+    names = None if hook.header.packages is None else _asked_for(recipe, hook.header.packages)
     if names is None or known is None:
         # It may use the archive in any way, so the instant itself is its input.
         after, prefetch = None, None
@@ -116,8 +117,10 @@ def chroot_hook(
     return after, made
 
 
-def _expanded(recipe: Recipe, word: str) -> str:
-    return word.replace("$ARCH", recipe.config.architecture).replace("$SUITE", recipe.config.suite)
+def _asked_for(recipe: Recipe, words: tuple[str, ...]) -> tuple[str, ...]:
+    config = recipe.config
+    names = chosen(words, {config.architecture, config.distribution})
+    return tuple(name.replace("$ARCH", config.architecture).replace("$SUITE", config.suite) for name in names)
 
 
 def finish(recipe: Recipe, kind: str) -> StepSpec:

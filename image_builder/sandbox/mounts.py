@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from image_builder.sandbox.spec import Sandbox
@@ -30,12 +30,16 @@ DEVICE_LINKS = {
 }
 
 
-def before_pivot(sandbox: Sandbox) -> str:
-    """Return the fstab for what is mounted while / is still the host's. Its relative paths count from STAGE."""
+def before_pivot(sandbox: Sandbox, of_the_machine: Sequence[str] = ()) -> str:
+    """Return the fstab for what is mounted while / is still the host's. Its relative paths count from STAGE.
+
+    of_the_machine: names in /proc that are not the sandbox's own; read-only in it.
+    """
     root = f"{STAGE}/r"
     lines = [
         ("overlay", root, "overlay", "lowerdir=t,upperdir=u,workdir=w"),
         ("proc", f"{root}/proc", "proc", "nosuid,nodev,noexec"),
+        *((f"{root}/proc/{name}", f"{root}/proc/{name}", "none", "bind,ro") for name in of_the_machine),
         # Read-only for hooks. live-build mounts one of its own in the chroot.
         ("sysfs", f"{root}/sys", "sysfs", "ro,nosuid,nodev,noexec"),
         # Not the host's devices: a hook cannot reach its disks by name.
@@ -57,7 +61,7 @@ def after_pivot(sandbox: Sandbox) -> str:
     return _fstab(lines)
 
 
-def skeleton(sandbox: Sandbox, files: Mapping[str, bytes]) -> bytes:
+def skeleton(sandbox: Sandbox, files: Mapping[str, bytes], of_the_machine: Sequence[str] = ()) -> bytes:
     """Return a tar archive of the staging tree: fstabs, devices, links to the layers, and the upper of the tool root.
 
     files: path without leading slash, as in "etc/hosts" -> content put into the root. Short links stand for the
@@ -81,7 +85,7 @@ def skeleton(sandbox: Sandbox, files: Mapping[str, bytes]) -> bytes:
         staged.directory("u/proc", "u/sys", "u/dev", "u/run", "u/tmp", f"u/{HOST}", f"u{sandbox.work_tree}")
         for path, content in files.items():
             staged.file(f"u/{path}", content)
-        staged.file("before", before_pivot(sandbox).encode())
+        staged.file("before", before_pivot(sandbox, of_the_machine).encode())
         staged.file("after", after_pivot(sandbox).encode())
     return archive.getvalue()
 

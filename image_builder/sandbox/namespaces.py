@@ -16,13 +16,26 @@ HOST_ENV = {**BASE_ENV, "LIBMOUNT_FORCE_MOUNT2": "always"}
 # SIOCSIFFLAGS, IFF_UP. perl-base is essential in Debian, iproute2 is not.
 LOOPBACK_UP = 'perl -e \'socket(S,2,2,0)&&ioctl(S,0x8914,pack("a16s@40","lo",1))or die"lo: $!\\n"\''
 
+# What root could do to the whole machine, since no namespace has it apart: set the clock, load modules, restart, reach
+# ports and memory, read the kernel's log, make files that nobody can remove from a layer.
+NOT_FOR_STEPS = (
+    "sys_time", "wake_alarm", "sys_module", "sys_boot", "sys_rawio", "syslog", "mac_override", "linux_immutable",
+    "block_suspend",
+)  # fmt: skip
+
 # /proc is a mount in any chroot one can work in. What is mounted onto it, once it is private here, reaches no peer of
 # the mount that holds the chroot, which cannot be named from within.
 ROOT_TO_MOUNT = 'mount --make-private /proc && mount --rbind --make-rprivate / /proc && exec chroot /proc "$@"'
 
 
 def command_line(
-    sandbox: Sandbox, argv: Sequence[str], skeleton: Path, *, root_is_mount: bool, interactive: bool = False
+    sandbox: Sandbox,
+    argv: Sequence[str],
+    skeleton: Path,
+    *,
+    root_is_mount: bool,
+    interactive: bool = False,
+    join: Sequence[Path] = (),
 ) -> list[str]:
     """Return what to start on the host so that argv runs in the sandbox.
 
@@ -31,8 +44,9 @@ def command_line(
     "pid N" (PID 1 as the host sees it), "ready" when all is mounted, then waits for a line; when argv ended, "left
     STAT" for each process still there (a line of /proc/PID/stat) and "exit N".
     root_is_mount: False where the caller lives in a chroot that is no mount point, which pivot_root refuses.
+    join: files by which a process gets into the sandbox's control groups.
     """
-    script = ["sh", "-c", _script(sandbox, skeleton, interactive), "sandbox", *_program(sandbox, argv)]
+    script = ["sh", "-c", _script(sandbox, skeleton, interactive, join), "sandbox", *_program(sandbox, argv)]
     # A session of its own: else a hook's `kill 0` would hit unshare, which is in the same group but outside.
     # With a terminal, that is the session's, and who sits there can stop what runs.
     session = ["setsid", "--ctty"] if interactive else ["setsid"]
@@ -62,16 +76,18 @@ def root_is_mount() -> bool:
 
 def _program(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
     environment = {**BASE_ENV, **sandbox.environment}
-    return ["env", "-i", *(f"{name}={value}" for name, value in environment.items()), *argv]
+    fewer = ["setpriv", f"--bounding-set={','.join(f'-{name}' for name in NOT_FOR_STEPS)}"]
+    return [*fewer, "env", "-i", *(f"{name}={value}" for name, value in environment.items()), *argv]
 
 
-def _script(sandbox: Sandbox, skeleton: Path, interactive: bool) -> str:
+def _script(sandbox: Sandbox, skeleton: Path, interactive: bool, join: Sequence[Path] = ()) -> str:
     directories = [*sandbox.tmpfs, *(b.target for b in sandbox.binds if not b.source.is_file())]
     files = [b.target for b in sandbox.binds if b.source.is_file()]
     lines = [
         "set -eu; umask 022",
         # Of the host's /proc still, so this is the number the host knows us by.
         'read -r pid rest </proc/self/stat; echo "pid $pid"',
+        *(f"echo 0 >{shlex.quote(str(file))}" for file in join),  # 0: who writes
         f"echo {shlex.quote(sandbox.hostname)} >/proc/sys/kernel/hostname",
         "echo '(none)' >/proc/sys/kernel/domainname",
         "echo 300 >/proc/self/oom_score_adj",  # better a hook than the pipeline

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from image_builder.errors import ConfigError, SurroundingsError
-from image_builder.sandbox import surroundings
+from image_builder.sandbox import limits, surroundings
 from image_builder.sandbox.mounts import skeleton
 from image_builder.sandbox.namespaces import HOST_ENV, command_line, root_is_mount
 from image_builder.sandbox.running import Running, oom_kills
@@ -32,19 +32,21 @@ def execute(
     timeout_s: float | None = None,
     cancel: threading.Event | None = None,
     on_line: Callable[[str], None] | None = None,
+    watch: Callable[[], str] | None = None,
 ) -> Outcome:
     """Run argv as root in the sandbox, in its work tree; return when every process and mount of it is gone.
 
     Output and errors are appended to log as they come, and given to on_line line by line. Standard input is
     empty. After timeout_s seconds, or when cancel is set, everything is killed and the outcome says so; the
     same happens when an exception (Ctrl-C) interrupts the call, and when the calling process or thread dies.
+    watch is asked several times a second whether to go on: what it says, if anything, is why all was ended.
     Raises SurroundingsError when the sandbox cannot be set up, ConfigError when two commands want one upper.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab", buffering=0) as log_file, _upper_for_one(sandbox), _started(sandbox, argv) as running:
         deadline = None if timeout_s is None else running.started + timeout_s
         output = _Output(log_file, on_line)
-        outcome = running.listen(output.take, deadline=deadline, cancel=cancel)
+        outcome = running.listen(output.take, deadline=deadline, cancel=cancel, watch=watch)
         output.end()
         return outcome
 
@@ -97,7 +99,8 @@ def _started(sandbox: Sandbox, argv: Sequence[str], screen: Terminal | None = No
             stack.enter_context(os.fdopen(os.memfd_create(name), "r+b", buffering=0))
             for name in ("skeleton", "complaints")
         )
-        image.write(skeleton(sandbox, surroundings.files(sandbox)))
+        covered = () if sandbox.nests else surroundings.of_the_machine()
+        image.write(skeleton(sandbox, surroundings.files(sandbox), covered))
         ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
         if screen:
             output, write_end = screen.ours, screen.theirs
@@ -105,12 +108,14 @@ def _started(sandbox: Sandbox, argv: Sequence[str], screen: Terminal | None = No
             output, other = os.pipe()
             stack.callback(os.close, output)
             write_end = os.fdopen(other, "wb", buffering=0)
+        join = stack.enter_context(limits.group(sandbox.memory_bytes, sandbox.processes))
         command = command_line(
             sandbox,
             argv,
             Path(f"/proc/{os.getpid()}/fd/{image.fileno()}"),
             root_is_mount=root_is_mount(),
             interactive=screen is not None,
+            join=join,
         )
         started = time.monotonic()
         try:

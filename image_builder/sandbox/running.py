@@ -49,10 +49,15 @@ class Running:
         *,
         deadline: float | None = None,
         cancel: threading.Event | None = None,
+        watch: Callable[[], str] | None = None,
         keys: tuple[int, Callable[[bytes], None]] | None = None,
     ) -> Outcome:
-        """Take in what it prints until it has ended. deadline: on the clock of time.monotonic()."""
+        """Take in what it prints until it has ended.
+
+        deadline: on the clock of time.monotonic(). watch: asked again and again why it has to end; "": it has not.
+        """
         timed_out = cancelled = False
+        stopped = ""
         readers: dict[int, Callable[[bytes], None]] = {self.control.fileno(): self._control, self.output: hear}
         with selectors.DefaultSelector() as selector:
             for descriptor in readers:
@@ -62,12 +67,13 @@ class Running:
                 selector.register(keys[0], selectors.EVENT_READ)
             while selector.get_map().keys() & {self.control.fileno(), self.output}:
                 now = time.monotonic()
-                if not (timed_out or cancelled):
+                if not (timed_out or cancelled or stopped):
                     timed_out = deadline is not None and now >= deadline
                     cancelled = cancel is not None and cancel.is_set()
-                    if timed_out or cancelled:
+                    stopped = watch() if watch else ""
+                    if timed_out or cancelled or stopped:
                         self.kill()
-                wait = POLL_S if cancel else None
+                wait = POLL_S if cancel or watch else None
                 if deadline is not None and not timed_out:
                     wait = max(0.0, min(wait or deadline - now, deadline - now))
                 for key, _ in selector.select(wait):
@@ -77,7 +83,7 @@ class Running:
                     else:
                         selector.unregister(key.fd)
         self.reap()
-        if not self.ready and not (timed_out or cancelled):
+        if not self.ready and not (timed_out or cancelled or stopped):
             self.complaints.seek(0)
             what = self.complaints.read().decode(errors="replace").strip() or "it ended before it was set up"
             raise SurroundingsError(f"the sandbox could not be set up: {what}", where=self.sandbox.root)
@@ -90,6 +96,7 @@ class Running:
             max_rss_bytes=self.usage_bytes,
             left_running=tuple(self.left),
             out_of_memory=exit_status != 0 and not (timed_out or cancelled) and oom_kills() > self.oom_kills,
+            stopped=stopped,
         )
 
     def _control(self, data: bytes) -> None:

@@ -37,6 +37,10 @@ class Sandbox:
     network: "host"; "none" (a loopback device and nothing else); or the handle of a network namespace
     (/run/netns/NAME, /proc/PID/ns/net).
     environment: all the command sees besides PATH, HOME, LC_ALL and TZ, which it may override.
+    memory_bytes: what its processes and files in memory may take together; None: no limit. processes: how many there
+    may be at once, threads included. Both hold where control groups can be made (see limits.missing).
+    nests: the command runs strangers' programs only as another user than root, in namespaces it makes itself. Nothing
+    covers /proc then, since the kernel gives no new one to who sees not all of it.
     """
 
     root: Path
@@ -49,6 +53,9 @@ class Sandbox:
     network: Path | Literal["host", "none"] = "host"
     environment: Mapping[str, str] = field(default_factory=dict)
     hostname: str = "localhost"
+    memory_bytes: int | None = None
+    processes: int | None = 4096
+    nests: bool = False
 
     def __post_init__(self) -> None:
         for path in (self.work_tree, *self.tmpfs, *(bind.target for bind in self.binds)):
@@ -73,6 +80,7 @@ class Outcome:
     max_rss_bytes: of the largest single process; the figure is never below the caller's own size, which the
     kernel hands down over exec. left_running: names of processes that outlived the command and were ended.
     out_of_memory: it failed and the kernel killed something for memory meanwhile, not surely in this sandbox.
+    stopped: why the caller's watch had it ended; empty: it had not.
     """
 
     exit_status: int
@@ -82,3 +90,4 @@ class Outcome:
     max_rss_bytes: int | None = None
     left_running: tuple[str, ...] = ()
     out_of_memory: bool = False
+    stopped: str = ""

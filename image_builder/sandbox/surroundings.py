@@ -9,6 +9,14 @@ from pathlib import Path
 from image_builder.errors import SurroundingsError
 from image_builder.sandbox.spec import Sandbox
 
+# In every procfs, whatever namespace it is of: what is written there is for the whole machine.
+OF_THE_MACHINE = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")
+
+
+def of_the_machine() -> tuple[str, ...]:
+    """Names in /proc, of those this kernel has, by which root could change the machine."""
+    return tuple(name for name in OF_THE_MACHINE if Path("/proc", name).exists())
+
 
 def check(sandbox: Sandbox) -> None:
     """Raise SurroundingsError for what is missing, in words; mount(8) would not name it."""

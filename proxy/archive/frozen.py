@@ -64,6 +64,7 @@ class FrozenSet:
         self._database = opened(path)
         self._lock = threading.Lock()
         self._tables: dict[Path, Table] = {}
+        self._known: dict[tuple[Listed, ...], Table] = {}  # the same, by what the Release calls them
         self._layouts: dict[int, Layout] = {}
         self._lists: dict[int, list[tuple[Listed, ...]]] = {}
         self._gone: set[str] = set()  # names of indices that nobody has any more
@@ -78,6 +79,9 @@ class FrozenSet:
         self._dates = {
             (row[0], row[1]): (row[2], row[3]) for row in self._rows("SELECT archive, top, date, by_hash FROM suites")
         }
+        self._places: dict[str, list[tuple[str, int]]] = {}
+        for host, base, archive in self._rows("SELECT host, base, archive FROM places ORDER BY length(base) DESC"):
+            self._places.setdefault(host, []).append((base, archive))
         self._bases: dict[int, list[str]] = {}
         for archive, url in self._rows("SELECT archive, url FROM bases ORDER BY archive, position"):
             self._bases.setdefault(archive, []).append(url)
@@ -87,13 +91,14 @@ class FrozenSet:
             for one in self._tables.values():
                 one.close()
             self._tables.clear()
+            self._known.clear()
             self._database.close()
 
     # -- asking
 
     def hosts(self) -> list[str]:
         """The hosts whose archives are frozen; any other one is refused."""
-        return [host for (host,) in self._rows("SELECT DISTINCT host FROM places WHERE host != '' ORDER BY host")]
+        return sorted(host for host in self._places if host)
 
     def lookup(self, host: str, path: str, *, scheme: str = "http", port: int | None = None) -> Entry | Refusal:
         """The file a client means: 403 for a host that is not frozen, 404 for what no frozen index names.
@@ -113,7 +118,7 @@ class FrozenSet:
         return self.lookup(parts.netloc.rpartition("@")[2], parts.path, scheme=parts.scheme)
 
     def _find(self, asked: Asked) -> Entry | Refusal:
-        found = self._rows("SELECT base, archive FROM places WHERE host = ? ORDER BY length(base) DESC", asked.host)
+        found = self._places.get(asked.host)
         if not found:
             return Refusal(403, f"{asked.host} is not frozen; {', '.join(self.hosts()) or 'nothing'} is")
         for base, archive in found:
@@ -218,15 +223,18 @@ class FrozenSet:
 
     def _table(self, variants: tuple[Listed, ...], *, fetch: bool = True) -> Table | None:
         """What an index names, if it is in the store or can be fetched. Raises PipelineError when it must be known."""
+        if (known := self._known.get(variants)) is not None:
+            return known
         folder = variants[0].name.rpartition("/")[0] + "/" if kind_of(variants[0].name) == "checksums" else ""
         for listed in variants:
             blob = self.cache / "sha256" / listed.sha256
-            if (target := place(self.cache, listed.sha256, folder)) in self._tables:
-                return self._tables[target]
-            if target.exists() or blob.exists():
-                made = tables.table(self.cache, blob, listed.path, folder)
+            target = place(self.cache, listed.sha256, folder)
+            if target in self._tables or target.exists() or blob.exists():
+                made = target if target in self._tables else tables.table(self.cache, blob, listed.path, folder)
                 with self._lock:
-                    return self._tables.setdefault(made, Table(made))
+                    if made not in self._tables:
+                        self._tables[made] = Table(made)
+                    return self._known.setdefault(variants, self._tables[made])
         if fetch and self._fetch is not None and variants[0].name not in self._gone:
             for listed in variants:
                 entry = self._entry(

@@ -8,6 +8,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,7 @@ class _Readable(Protocol):
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 
 
+@lru_cache(maxsize=4096)  # asked of the same few names for every file
 def kind_of(name: str) -> str | None:
     """What sort of index a name in a Release means: "packages", "sources", "checksums"; None for no index.
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from proxy.archive import stamp as stamps
 from proxy.archive.assemble import assemble
 from proxy.archive.freeze import freeze, thaw
 from proxy.archive.sources import Source
+from proxy.blobs import Blobs
 from proxy.cli.options import instant, services_of, shared, sources_of
 from proxy.process import Running, start
+from proxy.store.upkeep import in_use
 
 PROGRESS_S = 10.0
 
@@ -36,7 +39,7 @@ PROGRESS_S = 10.0
               help="For requests.log, proxy.log and ca.pem. Default: a temporary one, removed at the end.")  # fmt: skip
 @click.option("--mitmproxy", "python", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="PYTHON",
               help="A Python that has mitmproxy. Default: an environment made for it the first time.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Where it listens, and at the end what it did, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Lines of JSON: where it listens; at the end what it did.")
 def serve(
     words: tuple[str, ...], architecture: str, keyring: Path, source_packages: bool, store: Path,
     snapshot: str | None, services: tuple[str, ...], allow_expired: bool, path: Path, listen: tuple[str, ...],
@@ -49,7 +52,7 @@ def serve(
     apt-get -o Acquire::http::Proxy=http://127.0.0.1:8080 update
 
     Programs that use HTTPS need the CA in ca.pem; it ends with this command. The instant is that of the lock, or
-    the one --snapshot names; without both it is now.
+    the one --snapshot names; without both it is now. Ctrl-C and SIGTERM end it, with exit status 0.
     """
     for address in listen:
         host, _, port = address.rpartition(":")
@@ -57,21 +60,27 @@ def serve(
             raise ConfigError(f"{address!r} is no HOST:PORT", where="--listen")
     sources = sources_of(words, architecture, keyring, source_packages)
     cache = store.absolute()
-    pins = _pins(sources, path, snapshot, services, keyring, cache, allow_expired)
-    at = {pin.uri: pin.stamp or pin.date for pin in pins}
-    configured = services_of(services)
-    frozen = assemble(
-        pins, sources, keyring=keyring, cache=cache, stamp=stamps.text(max(at.values())),
-        services={uri: snapshot_services.bases(uri, when, configured) for uri, when in at.items()},
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="snapshot-proxy-") as temporary:
+    with in_use(Blobs(cache / "sha256")) as use, tempfile.TemporaryDirectory(prefix="snapshot-proxy-") as temporary:
+        pins = _pins(sources, path, snapshot, services, keyring, cache, allow_expired)
+        at = {pin.uri: pin.stamp or pin.date for pin in pins}
+        configured = services_of(services)
+        frozen = assemble(
+            pins, sources, keyring=keyring, cache=cache, stamp=stamps.text(max(at.values())),
+            services={uri: snapshot_services.bases(uri, when, configured) for uri, when in at.items()},
+        )  # fmt: skip
+        use.of(frozen)
         place = folder or Path(temporary)
         with start(frozen, cache / "sha256", place, listen=listen, python=python, offline=offline) as running:
             _say(running, as_json)
-            while not running.died.wait(PROGRESS_S):
-                if sys.stderr.isatty():
-                    print(f"\r{running.counters().text()}", end="", file=sys.stderr, flush=True)
+            with suppress(KeyboardInterrupt):  # Ctrl-C, SIGTERM: so it is meant to end
+                while not running.died.wait(PROGRESS_S):
+                    if sys.stderr.isatty():
+                        print(f"\r{running.counters().text()}", end="", file=sys.stderr, flush=True)
             running.check()
+        if as_json:
+            print(json.dumps(running.summary()), flush=True)
+        else:
+            print(f"\rended: {running.counters().text()}", file=sys.stderr)
 
 
 def _pins(

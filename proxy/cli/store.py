@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 import click
 
 from image_builder.errors import ConfigError
+from image_builder.files import in_bytes
 from image_builder.lock import Lock
 from proxy.archive.assemble import assemble
 from proxy.archive.frozen import FrozenSet
@@ -18,14 +18,12 @@ from proxy.cli.mirror import size
 from proxy.cli.options import STORE
 from proxy.store import share, upkeep
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
 
 def _bytes(ctx: click.Context, param: click.Parameter, text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not a size such as 20G or 512M", ctx, param)
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    try:
+        return in_bytes(text)
+    except ValueError as e:
+        raise click.BadParameter(str(e), ctx, param) from e
 
 
 @click.group()

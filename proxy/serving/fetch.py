@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from contextlib import suppress
@@ -12,8 +13,9 @@ from typing import BinaryIO
 from proxy.archive.frozen import Entry, Refusal
 
 # A file is shown to those who wait once this much is there. A smaller one is checked as a whole before its first byte
-# leaves, so that another address can still be tried when the first one gives the wrong bytes.
-HOLD_BYTES = 1 << 20
+# leaves, so that another address can still be tried when the first one gives the wrong bytes. Were it larger, a client
+# that asks for one file after the other would wait for most of them twice.
+HOLD_BYTES = 64 << 10
 LAST_BYTES = 4096  # of any file, which stay back until all of it is checked: a wrong one never gets complete
 
 
@@ -36,14 +38,18 @@ class _State:
     right: bool = False
     failed: Refusal | None = None
     source: str = "-"
+    data: bytes | None = None  # all of it, of a small file that is right
 
 
 class Fetch:
     """One file on its way. Readers call wait() and open(), the fetching thread the rest."""
 
-    def __init__(self, entry: Entry) -> None:
-        self.entry = entry
+    def __init__(self, entry: Entry, *, hold: bool = False) -> None:
+        """hold: show nothing before all of it is checked: a client has had the beginning of wrong bytes before."""
+        self.entry, self._hold = entry, hold
         self.over = threading.Event()  # nothing more happens: it is in the store, or will not be
+        self.needed = False  # in the store, by somebody who waits for that
+        self._looked_at = -1  # the inode of a whole file that was hashed
         self._state, self._changed = _State(), threading.Condition()
 
     # -- for readers
@@ -70,6 +76,11 @@ class Fetch:
             return os.dup(self._state.file.fileno())
 
     @property
+    def data(self) -> bytes | None:
+        """All of a small file, which may not be on the disk yet; None: it is read from open()."""
+        return self._state.data
+
+    @property
     def source(self) -> str:
         return self._state.source
 
@@ -78,6 +89,12 @@ class Fetch:
         """Whether anybody waited for it."""
         with self._changed:
             return self._state.told
+
+    @property
+    def given(self) -> bool:
+        """Whether somebody had all of it before: who asks now need not know that it is not on the disk yet."""
+        with self._changed:
+            return self._state.right and self._state.told
 
     @property
     def size_bytes(self) -> int | None:
@@ -91,7 +108,7 @@ class Fetch:
     def _visible(self) -> int:
         if self._state.right:
             return self._state.got
-        if self.entry.size_bytes is None or self._state.got < HOLD_BYTES or self.entry.size_bytes <= HOLD_BYTES:
+        if self._hold or self.entry.size_bytes is None or self._state.got < HOLD_BYTES:
             return 0
         return max(0, min(self._state.got, self.entry.size_bytes) - LAST_BYTES)
 
@@ -124,9 +141,9 @@ class Fetch:
             self._state.file, self._state.got = None, 0
             return True
 
-    def finish(self, source: str, got: int) -> None:
+    def finish(self, source: str, got: int, data: bytes | None = None) -> None:
         with self._changed:
-            self._state.right, self._state.source, self._state.got = True, source, got
+            self._state.right, self._state.source, self._state.got, self._state.data = True, source, got, data
             self._changed.notify_all()
 
     def fail(self, refusal: Refusal) -> None:
@@ -145,6 +162,19 @@ class Fetch:
         elif not shown:
             with suppress(OSError):
                 self.attach(part, part.stat().st_size)
+
+    def is_right(self) -> bool:
+        """Whether all of it is there and has its hash, by our own look at what another build has brought."""
+        with self._changed:
+            file, got = self._state.file, self._state.got
+        if file is None or got != self.entry.size_bytes or self._looked_at == os.fstat(file.fileno()).st_ino:
+            return False
+        self._looked_at = os.fstat(file.fileno()).st_ino
+        digest, at = hashlib.sha256(), 0
+        while data := os.pread(file.fileno(), 1 << 18, at):
+            digest.update(data)
+            at += len(data)
+        return digest.hexdigest() == self.entry.sha256
 
 
 def _same(descriptor: int, path: Path) -> bool:

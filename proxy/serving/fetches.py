@@ -15,7 +15,8 @@ from image_builder.errors import PipelineError, SurroundingsError
 from proxy import http
 from proxy.archive.frozen import Entry, Refusal
 from proxy.blobs import Blobs
-from proxy.serving.fetch import FailedError, Fetch
+from proxy.serving.fetch import HOLD_BYTES, FailedError, Fetch
+from proxy.serving.settling import Settling
 from proxy.store.coming import DiskError, Part, WrongBytesError
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Fetches:
     def __init__(self, store: Blobs, *, offline: bool = False, kept: Callable[[str], object] = str) -> None:
         """kept: told the hash of each file that came into the store."""
         self._store, self._offline, self._kept = store, offline, kept
-        self._pool = ThreadPoolExecutor(JOBS, thread_name_prefix="fetch")
+        self._pool, self._settling = ThreadPoolExecutor(JOBS, thread_name_prefix="fetch"), Settling()
         self._running: dict[str, Fetch] = {}
         self._spoiled: set[str] = set()
         self._fresh: dict[str, str] = {}  # fetched ahead of its turn, so that nobody was told yet: hash -> from where
@@ -45,7 +46,7 @@ class Fetches:
                 return running
             if self._store.has(entry.sha256, entry.size_bytes):
                 return None
-            fetch = Fetch(entry)
+            fetch = Fetch(entry, hold=entry.sha256 in self._spoiled)
             if self._offline:
                 fetch.fail(Refusal(404, "it is not in the store, and nothing is fetched offline"))
                 fetch.over.set()
@@ -59,6 +60,8 @@ class Fetches:
         fetch = self.get(entry)
         if fetch is None:
             return True
+        fetch.needed = True
+        self._settling.hurry()
         if not fetch.over.wait(timeout_s):
             raise SurroundingsError(f"not there after {timeout_s:.0f} s", where=entry.path)
         if self._store.has(entry.sha256, entry.size_bytes):
@@ -78,6 +81,12 @@ class Fetches:
     def close(self) -> None:
         """Begin nothing more, and wait for what is under way."""
         self._pool.shutdown(cancel_futures=True)
+        self._settling.close()
+
+    def settle(self, timeout_s: float) -> None:
+        """See what has come onto the disk, before the process ends; what is under way is left as it is."""
+        if not self._settling.close(timeout_s):
+            log.warning("some files are not on the disk yet: the next proxy goes on with them")
 
     def spoiled(self, sha256: str) -> bool:
         """Whether a client got the beginning of a wrong file: asked for the rest, we begin anew."""
@@ -85,35 +94,55 @@ class Fetches:
 
     def _run(self, fetch: Fetch) -> None:
         try:
-            self._bring_in(fetch)
+            part = self._bring_in(fetch)
         except FailedError as e:
             log.warning("%s: %s", fetch.entry.path, e)
-            fetch.fail(e.refusal)
+            self._fail(fetch, e.refusal)
         except (DiskError, OSError) as e:
             log.warning("%s: %s", fetch.entry.path, e)
-            fetch.fail(_of_disk(e))
+            self._fail(fetch, _of_disk(e))
         except Exception as e:
             log.exception("%s", fetch.entry.path)
-            fetch.fail(Refusal(404, f"the proxy failed: {type(e).__name__}"))
-        finally:
-            if not fetch.told and fetch.source != "-":
-                self._fresh[fetch.entry.sha256] = fetch.source
-            with self._lock:
-                self._running.pop(fetch.entry.sha256, None)
-            fetch.over.set()
+            self._fail(fetch, Refusal(404, f"the proxy failed: {type(e).__name__}"))
+        else:
+            if part is None:
+                self._end(fetch)
+            else:
+                self._settling.add(part, lambda: self._end(fetch), now=fetch.needed)
 
-    def _bring_in(self, fetch: Fetch) -> None:
+    def _fail(self, fetch: Fetch, refusal: Refusal) -> None:
+        with self._lock:  # first: who is told, and asks again, gets a new try
+            self._running.pop(fetch.entry.sha256, None)
+        fetch.fail(refusal)
+        fetch.over.set()
+
+    def _end(self, fetch: Fetch) -> None:
+        """It is in the store now, unless the disk has failed."""
+        self._kept(fetch.entry.sha256)
+        if not fetch.told:
+            self._fresh[fetch.entry.sha256] = fetch.source
+        with self._lock:
+            self._running.pop(fetch.entry.sha256, None)
+        fetch.over.set()
+
+    def _bring_in(self, fetch: Fetch) -> Part | None:
+        """The part, checked; None: another build has brought it. Raises FailedError, DiskError."""
         part = self._claim(fetch)
         if part is None:
-            return
-        with part:
+            return None
+        try:
             if not (fetch.attach(part.path, part.got) if part.got else fetch.drop()):
                 raise FailedError(Refusal(503, "another build began to fetch it and ended"))
+            if not part.got and (fetch.entry.size_bytes or HOLD_BYTES) < HOLD_BYTES:
+                part.gather()
             source = self._fill(fetch, part)
             # Who waits gets the last bytes now; the disk may take its time.
-            fetch.finish(source, part.got)
-            part.commit()
-            self._kept(fetch.entry.sha256)
+            fetch.finish(source, part.got, part.gathered)
+            part.write_back()  # for other builds, and so that the disk begins
+        except BaseException:
+            part.close()
+            raise
+        return part
 
     def _claim(self, fetch: Fetch) -> Part | None:
         """None: it is in the store, brought by another build meanwhile."""
@@ -132,6 +161,9 @@ class Fetches:
             if part is not None:
                 return part
             fetch.watch(shared)
+            if fetch.is_right():  # that build will get it onto the disk; nobody has to wait for that
+                fetch.finish("other", fetch.entry.size_bytes or 0)
+                return None
             time.sleep(OTHER_BUILD_S)
 
     def _fill(self, fetch: Fetch, part: Part) -> str:
@@ -179,7 +211,8 @@ def _read(url: str, fetch: Fetch, part: Part) -> None:
         passed += len(data)
         if skip < len(data):
             part.write(data[skip:] if skip else data)
-            fetch.grew(part.path, part.got)
+            if part.gathered is None:
+                fetch.grew(part.path, part.got)
 
     http.stream(url, write, restart, max_bytes=fetch.entry.size_bytes or FILE_MAX_BYTES, got=got)
     if passed != part.got:

@@ -3,7 +3,8 @@
     echo '{"frozen": …, "store": …, …}' | python -m proxy.serving.main
 
 Its settings are one line on its standard input, for they may hold a password, and arguments are there for all to see.
-Prints one line of JSON when both are ready: {"addresses": [[host, port], …], "ca": PEM, "mitmproxy": version}.
+Prints one line of JSON when both are ready: {"addresses": [[host, port], …], "ca": PEM, "mitmproxy": version}; or
+{"error": {"what": …, "where": …, "hint": …}}.
 It ends with SIGTERM, or when its standard input does: so it learns that who started it is gone.
 """
 
@@ -33,6 +34,7 @@ from proxy.upstream import Settings, configure
 
 log = logging.getLogger(__name__)
 
+SETTLE_S = 4.0  # who started us waits a little longer before it kills
 ADDON = Path(__file__).parents[1] / "addon" / "main.py"
 
 
@@ -46,13 +48,19 @@ def main() -> int:
         signal.signal(number, lambda got, _: ends.put(signal.Signals(got).name))
     namespace = settings.get("namespace")
     # Before any thread is there: threads would not follow into the namespace and back.
-    doors = listening(settings["listen"], Path(namespace) if namespace else None)
+    try:
+        doors = listening(settings["listen"], Path(namespace) if namespace else None)
+    except OSError as e:
+        said = {"what": f"cannot listen there: {e.strerror or e}", "where": ", ".join(settings["listen"]),
+                "hint": "does another proxy run already? port 0 takes any that is free"}  # fmt: skip
+        print(json.dumps({"error": said}), flush=True)
+        return 3
     inner = listening(["127.0.0.1:0"])[0]
     service = _service(settings)
     others, ready, child = _mitmproxy(settings, inner.getsockname(), service.stamp)
     try:
-        # Pruning by another process leaves alone what is given out now.
-        with in_use(Blobs(Path(settings["store"]))):
+        # Pruning by another process leaves alone what is given out now, and what may still be asked for.
+        with in_use(Blobs(Path(settings["store"])), Path(settings["frozen"])):
             for door, beyond in [(inner, None), *((door, others) for door in doors)]:
                 threading.Thread(target=listen, args=(service, door, beyond), daemon=True).start()
             threading.Thread(target=lambda: ends.put(f"mitmproxy ended: {child.wait()}"), daemon=True).start()
@@ -61,6 +69,7 @@ def main() -> int:
             print(json.dumps({"addresses": addresses, "ca": ready["ca"], "mitmproxy": ready["version"]}), flush=True)
             why = ends.get()
             log.debug("end: %s", why)
+            service.fetches.settle(SETTLE_S)
     finally:
         for one in (*doors, inner):
             one.close()

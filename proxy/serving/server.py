@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -21,7 +20,7 @@ from proxy.serving.answers import PORT_HEADER, RETRY_AFTER_S, Answer, Greeting, 
 from proxy.serving.fetch import LAST_BYTES, FailedError, Fetch
 from proxy.serving.fetches import Fetches
 from proxy.serving.names import original_address, server_name
-from proxy.serving.stored import Stored
+from proxy.serving.stored import Opened, Stored
 from proxy.serving.tunnel import tunnel
 from proxy.serving.wire import MalformedError, Request, head_end, parse, part_asked, response_head
 
@@ -66,6 +65,17 @@ class _Turn:
     request: Request | None  # None: not one to be answered here
     answer: Answer | None
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An answer with a file, or a part of it."""
+
+    head: bytes
+    status: int
+    start: int
+    end: int
+    empty: bool  # nothing follows the head
 
 
 def listen(service: Service, server: socket.socket, others: Others | None) -> None:
@@ -222,63 +232,72 @@ class Connection:
             if fetch is not None:
                 return self._coming(request, entry, fetch)
             try:
-                descriptor, size, check = self._service.stored.open(entry.sha256)
+                opened = self._service.stored.open(entry.sha256)
             except OSError:
                 continue
             try:
-                if check is not None and check.done() and not check.result():
-                    continue
-                return self._stored(request, entry, descriptor, size, check)
+                source = self._service.fetches.origin(entry.sha256)
+                if opened.data is not None:
+                    return self._small(request, entry, opened.data, source), True
+                return self._stored(request, entry, opened, source)
             finally:
-                os.close(descriptor)
+                os.close(opened.descriptor)
         refusal = Refusal(503, "the store's file cannot be read")
         return self._text(refusal, head_only=request.method == "HEAD"), True
 
-    def _stored(
-        self, request: Request, entry: Entry, descriptor: int, size: int, check: Future[bool] | None
-    ) -> tuple[Line, bool]:
-        status, start, end = self._head(request, entry, size)
-        sent, source = start, self._service.fetches.origin(entry.sha256)
+    def _small(self, request: Request, entry: Entry, data: bytes, source: str) -> Line:
+        """A file that is in memory and right, sent with its head at once."""
+        part = self._part(request, entry, len(data))
+        body = b"" if part.empty else data[part.start : part.end]
+        bodies.send(self._connection, part.head + body)
+        return Line("-", "-", part.status, entry.sha256, source, len(body))
+
+    def _stored(self, request: Request, entry: Entry, opened: Opened, source: str) -> tuple[Line, bool]:
+        part = self._part(request, entry, opened.size_bytes)
+        sent, descriptor = part.start, opened.descriptor
+        bodies.send(self._connection, part.head, more=not part.empty)
         try:
-            if request.method != "HEAD" and status != 416:
-                if check is not None and not check.done():
-                    sent = bodies.send_file(self._connection, descriptor, sent, max(sent, end - LAST_BYTES))
-                if check is not None and not check.result(NEXT_BYTE_S):
-                    raise EOFError("the store's file is damaged")
-                sent = bodies.send_file(self._connection, descriptor, sent, end)
+            if not part.empty:
+                if opened.check is not None:
+                    sent = bodies.send_file(self._connection, descriptor, sent, max(sent, part.end - LAST_BYTES))
+                    if not opened.check(NEXT_BYTE_S):
+                        raise EOFError("the store's file is damaged")
+                sent = bodies.send_file(self._connection, descriptor, sent, part.end)
         except (EOFError, FutureTimeoutError, bodies.GoneError) as e:
             bodies.cut(self._connection)
-            return Line("-", "-", 0, entry.sha256, source, sent - start, reason=str(e) or "not read in time"), False
-        return Line("-", "-", status, entry.sha256, source, sent - start), True
+            reason = str(e) or "not read in time"
+            return Line("-", "-", 0, entry.sha256, source, sent - part.start, reason=reason), False
+        return Line("-", "-", part.status, entry.sha256, source, sent - part.start), True
 
     def _coming(self, request: Request, entry: Entry, fetch: Fetch) -> tuple[Line, bool]:
-        head_only = request.method == "HEAD"
+        head_only, given = request.method == "HEAD", fetch.given
         try:
             upto = fetch.wait(0, FIRST_BYTE_S)
         except FailedError as e:
             return self._text(e.refusal, head_only=head_only), True
         except TimeoutError:
             return self._text(Refusal(503, "it is being fetched, which takes its time"), head_only=head_only), True
-        size, descriptor = fetch.size_bytes or 0, fetch.open()
-        sent = start = 0
+        if (data := fetch.data) is not None:
+            return self._small(request, entry, data, "store" if given else fetch.source), True
+        part, descriptor = self._part(request, entry, fetch.size_bytes or 0), fetch.open()
+        sent = part.start
         try:
-            status, start, end = self._head(request, entry, size)
-            sent = start
-            if not head_only and status != 416:
-                while sent < end:
-                    if upto <= sent:
-                        upto = fetch.wait(sent, NEXT_BYTE_S)
-                    sent = bodies.send_file(self._connection, descriptor, sent, min(upto, end))
+            bodies.send(self._connection, part.head, more=not part.empty)
+            while not part.empty and sent < part.end:
+                if upto <= sent:
+                    upto = fetch.wait(sent, NEXT_BYTE_S)
+                sent = bodies.send_file(self._connection, descriptor, sent, min(upto, part.end))
         except (FailedError, TimeoutError, EOFError, bodies.GoneError) as e:
             bodies.cut(self._connection)
             reason = str(e) or f"nothing came for {NEXT_BYTE_S:.0f} s"
-            return Line("-", "-", 0, entry.sha256, fetch.source, sent - start, reason=reason), False
+            return Line("-", "-", 0, entry.sha256, fetch.source, sent - part.start, reason=reason), False
         finally:
             os.close(descriptor)
-        return Line("-", "-", status, entry.sha256, fetch.source, sent - start), True
+        source = "store" if given else fetch.source
+        return Line("-", "-", part.status, entry.sha256, source, sent - part.start), True
 
-    def _head(self, request: Request, entry: Entry, size: int) -> tuple[int, int, int]:
-        """Send it; the status, and the part of the file that has to follow."""
+    def _part(self, request: Request, entry: Entry, size: int) -> _Part:
+        """What has to be sent of a file with so many bytes."""
         modified = formatdate(entry.last_modified, usegmt=True)
         ranges = entry.immutable and not self._service.fetches.spoiled(entry.sha256)
         part = part_asked(request.headers, size, modified) if ranges and request.method == "GET" else None
@@ -297,5 +316,5 @@ class Connection:
         elif part is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         headers["Content-Length"] = end - start
-        bodies.send(self._connection, response_head(status, reason, headers), more=end > start)
-        return status, start, end
+        empty = request.method == "HEAD" or start == end
+        return _Part(response_head(status, reason, headers), status, start, end, empty)

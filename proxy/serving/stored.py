@@ -6,15 +6,29 @@ import hashlib
 import logging
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import NamedTuple
 
 from proxy.blobs import Blobs
 
 log = logging.getLogger(__name__)
 
-AT_ONCE_BYTES = 256 << 10  # of a file this small the check takes less time than a thread's start
+AT_ONCE_BYTES = 64 << 10  # a file this small is looked at before its first byte leaves
+MEANWHILE_BYTES = 1 << 20  # and one this small by whoever sends it, when all but its end is out
 PIECE_BYTES = 256 << 10  # stays in the processor's cache
+
+Check = Callable[[float], bool]  # whether the file is right; waits for so many seconds at most, then TimeoutError
+
+
+class Opened(NamedTuple):
+    """A file to be sent."""
+
+    descriptor: int
+    size_bytes: int
+    check: Check | None  # still to be made; None: it was looked at
+    data: bytes | None  # all of it, if it is small
 
 
 class Stored:
@@ -26,20 +40,31 @@ class Stored:
         self._known: dict[tuple[int, int], tuple[int, int]] = {}  # device, inode -> when changed, size
         self._lock = threading.Lock()
 
-    def open(self, sha256: str) -> tuple[int, int, Future[bool] | None]:
-        """A descriptor, the size, and the check under way; None: it was looked at before. Raises FileNotFoundError."""
+    def open(self, sha256: str) -> Opened:
+        """Raises FileNotFoundError, also for a small file that was found to be damaged and is removed now."""
         descriptor = os.open(self._store.path(sha256), os.O_RDONLY | os.O_CLOEXEC)
-        self._store.use(sha256)
+        try:
+            return self._opened(sha256, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def _opened(self, sha256: str, descriptor: int) -> Opened:
         found = os.fstat(descriptor)
+        self._store.use(sha256, found)
+        size = found.st_size
         with self._lock:
-            known = self._known.get((found.st_dev, found.st_ino)) == (found.st_mtime_ns, found.st_size)
+            known = self._known.get((found.st_dev, found.st_ino)) == (found.st_mtime_ns, size)
+        if size <= AT_ONCE_BYTES:
+            data = os.pread(descriptor, size, 0)
+            if not known and not self._judge(sha256, found, hashlib.sha256(data).hexdigest()):
+                raise FileNotFoundError(sha256)
+            return Opened(descriptor, size, None, data)
         if known:
-            return descriptor, found.st_size, None
-        if found.st_size <= AT_ONCE_BYTES:
-            done: Future[bool] = Future()
-            done.set_result(self._check(os.dup(descriptor), sha256))
-            return descriptor, found.st_size, done
-        return descriptor, found.st_size, self._pool.submit(self._check, os.dup(descriptor), sha256)
+            return Opened(descriptor, size, None, None)
+        if size <= MEANWHILE_BYTES:
+            return Opened(descriptor, size, lambda _: self._check(os.dup(descriptor), sha256), None)
+        return Opened(descriptor, size, self._pool.submit(self._check, os.dup(descriptor), sha256).result, None)
 
     def trust(self, sha256: str) -> None:
         """Its bytes were looked at just now, as they came."""
@@ -62,7 +87,10 @@ class Stored:
             return False
         finally:
             os.close(descriptor)
-        if digest.hexdigest() == sha256:
+        return self._judge(sha256, found, digest.hexdigest())
+
+    def _judge(self, sha256: str, found: os.stat_result, digest: str) -> bool:
+        if digest == sha256:
             with self._lock:
                 self._known[found.st_dev, found.st_ino] = found.st_mtime_ns, found.st_size
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -15,6 +16,9 @@ from types import TracebackType
 from image_builder.errors import PipelineError, SurroundingsError
 
 HINT = "a mirror in the middle of its update, or a file changed on its way; try again or use another mirror"
+SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
+_sync_file_range = ctypes.CDLL(None).sync_file_range
+_sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 POLL_S = 0.05  # how often a waiting process looks whether the owner has gone: locks of other processes wake nobody
 
 
@@ -36,6 +40,7 @@ class Part:
         self._file: io.FileIO | None = None
         self._hash = hashlib.sha256()
         self.got = 0
+        self.gathered: bytes | None = None  # what came and is not written yet: of a small file, see gather()
         with suppress(FileNotFoundError), part.open("rb") as earlier:
             while chunk := earlier.read(1 << 20):
                 self._hash.update(chunk)
@@ -55,6 +60,18 @@ class Part:
                 where=self.sha256,
                 hint=HINT,
             )
+        if self.gathered is None:
+            self._write(data)
+        else:
+            self.gathered += data
+        self._hash.update(data)
+        self.got += len(data)
+
+    def gather(self) -> None:
+        """Write nothing before commit(): of a small file nobody reads along, and those who wait need no disk for it."""
+        self.gathered = b""
+
+    def _write(self, data: bytes) -> None:
         rest = memoryview(data)
         try:
             while rest:
@@ -62,11 +79,10 @@ class Part:
         except OSError as e:
             self.restart()  # how much of it was written is not known, and a full disk wants the room
             raise _disk(e, self.path) from e
-        self._hash.update(data)
-        self.got += len(data)
 
     def restart(self) -> None:
         """Forget what came. Readers of the old bytes keep them."""
+        self.gathered = None if self.gathered is None else b""
         self._shut()
         self.path.unlink(missing_ok=True)
         self._hash, self.got = hashlib.sha256(), 0
@@ -87,13 +103,26 @@ class Part:
         """Whether size and hash fit. commit() says so too, but only when the disk has it all."""
         return self._hash.hexdigest() == self.sha256 and self.size_bytes in (None, self.got)
 
+    def write_back(self) -> None:
+        """Have the disk begin with what came, without waiting for it: commit() will. Raises DiskError."""
+        if self.gathered is not None:
+            data, self.gathered = self.gathered, None
+            self._write(data)
+        with suppress(OSError):
+            _sync_file_range(self._open().fileno(), 0, 0, SYNC_FILE_RANGE_WRITE)
+
     def commit(self) -> Path:
         """Check size and hash, sync, and give the file its name. Raises WrongBytesError, DiskError."""
         self.check()
+        self.write_back()
         try:
             # apt believes a package of the right size: after a loss of power that must be the whole file
             os.fsync(self._open().fileno())
-            self.path.replace(self._target)
+            try:
+                self.path.replace(self._target)
+            except FileNotFoundError:  # the folder is new
+                self._target.parent.mkdir(parents=True, exist_ok=True)
+                self.path.replace(self._target)
         except OSError as e:
             raise _disk(e, self.path) from e
         return self._target
@@ -112,7 +141,7 @@ class Part:
     def _open(self) -> io.FileIO:
         if self._file is None:
             self._file = self.path.open("ab", buffering=0)  # unbuffered: others read along
-            self.path.chmod(0o644)  # apt reads what becomes of it as the user _apt
+            os.fchmod(self._file.fileno(), 0o644)  # apt reads what becomes of it as the user _apt
         return self._file
 
     def _shut(self) -> None:
@@ -136,10 +165,13 @@ def claim(folder: Path, target: Path, sha256: str, size_bytes: int | None) -> Pa
     """
     lock = folder / f"{sha256}.lock"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            held = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            try:
+                held = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            except FileNotFoundError:
+                for place in (folder, target.parent):
+                    place.mkdir(parents=True, exist_ok=True)
+                continue
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is(lock, held):

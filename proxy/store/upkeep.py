@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from image_builder.errors import SurroundingsError
+from proxy.archive.frozen import FrozenSet
 from proxy.blobs import USED_S, Blobs
 
 Progress = Callable[[int, int], object]  # (bytes done, bytes in all); called from several threads
@@ -35,18 +37,54 @@ class Pruned:
     left_bytes: int
 
 
+class Use:
+    """Somebody's use of a store, for as long as it lasts. Until it is said of what, nothing at all is pruned."""
+
+    def __init__(self, held: int) -> None:
+        """held: the descriptor of its file, which is locked."""
+        self._held = held
+
+    def of(self, frozen: Path) -> None:
+        """Of what this frozen set names, also what nobody has asked for yet: from now on other files may go."""
+        os.write(self._held, os.fsencode(frozen.absolute()) + b"\n")
+
+
 @contextmanager
-def in_use(store: Blobs) -> Iterator[None]:
-    """What is used in this block is not pruned by others meanwhile; a killed process uses nothing any more."""
+def in_use(store: Blobs, frozen: Path | None = None) -> Iterator[Use]:
+    """What is used in this block, or may yet be, is not pruned meanwhile; a killed process uses nothing any more.
+
+    frozen: as for Use.of(). Raises SurroundingsError.
+    """
     folder = _users(store)
-    folder.mkdir(parents=True, exist_ok=True)
-    held, name = tempfile.mkstemp(dir=folder)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
+        folder.mkdir(parents=True, exist_ok=True)
+        held, path = _user(folder)
+    except OSError as e:
+        raise SurroundingsError(f"the store cannot be written: {e.strerror or e}", where=folder) from e
+    try:
+        use = Use(held)
+        if frozen is not None:
+            use.of(frozen)
+        yield use
     finally:
-        Path(name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         os.close(held)
+
+
+def _user(folder: Path) -> tuple[int, Path]:
+    """A file of a user's own, locked: its descriptor and its place. Its first line says since when."""
+    while True:
+        held, name = tempfile.mkstemp(dir=folder)
+        os.write(held, f"{time.time()}\n".encode())
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if os.fstat(held).st_nlink:
+            return held, Path(name)
+        os.close(held)  # a pruning found it not yet locked, and took its process for gone
+
+
+def busy(store: Blobs) -> bool:
+    """Whether anybody uses it now."""
+    return bool(_now(store))
 
 
 def verify(store: Blobs, *, jobs: int = 2, progress: Progress | None = None) -> list[Damaged]:
@@ -76,10 +114,10 @@ def verify(store: Blobs, *, jobs: int = 2, progress: Progress | None = None) -> 
 def prune(store: Blobs, max_bytes: int, *, keep: Collection[str] = (), dry_run: bool = False) -> Pruned:
     """Remove what was not used for longest until the rest has at most max_bytes.
 
-    keep: hashes that stay in any case: FrozenSet.hashes() of the locks to keep. What somebody uses stays too, and
-    what has another name elsewhere (a mirror's folder, a running step): removing it would free nothing.
+    keep: hashes that stay in any case: FrozenSet.hashes() of the locks to keep. What somebody uses stays too, all that
+    the frozen sets of users name, and what has another name elsewhere (a mirror's folder, a running step): removing it
+    would free nothing. Raises SurroundingsError.
     """
-    busy_since = _busy_since(store)
     files = []
     for path in store.folder.glob("*"):
         try:
@@ -90,6 +128,11 @@ def prune(store: Blobs, max_bytes: int, *, keep: Collection[str] = (), dry_run: 
     total = sum(size for _, _, size, _ in files)
     removed: list[str] = []
     freed = 0
+    users = _now(store) if total > max_bytes else []
+    if not all(frozen for _, frozen in users):  # of one of them nobody knows yet what it needs
+        files.clear()
+    busy_since = min((since for since, _ in users), default=float("inf"))
+    keep = {*keep, *_named({path for _, frozen in users for path in frozen}, store)}
     for used, path, size, links in sorted(files):
         if total - freed <= max_bytes:
             break
@@ -107,9 +150,9 @@ def prune(store: Blobs, max_bytes: int, *, keep: Collection[str] = (), dry_run: 
     return Pruned(tuple(removed), freed, total - freed)
 
 
-def _busy_since(store: Blobs) -> float:
-    """When the first of those who use it now began; what they used has a later time."""
-    oldest = float("inf")
+def _now(store: Blobs) -> list[tuple[float, list[Path]]]:
+    """Who uses it now: when each began (what it used since has a later time), and its frozen sets."""
+    found = []
     for path in _users(store).glob("*"):
         try:
             held = os.open(path, os.O_RDWR)
@@ -119,10 +162,23 @@ def _busy_since(store: Blobs) -> float:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)  # its process is gone
         except BlockingIOError:
-            oldest = min(oldest, os.fstat(held).st_mtime)
+            since, *frozen = os.pread(held, 1 << 20, 0).splitlines()
+            found.append((float(since), [Path(os.fsdecode(name)) for name in frozen]))
         finally:
             os.close(held)
-    return oldest
+    return found
+
+
+def _named(frozen: Collection[Path], store: Blobs) -> set[str]:
+    """All that these frozen sets name. Raises SurroundingsError for one that cannot be read: in doubt nothing goes."""
+    found: set[str] = set()
+    for path in frozen:
+        opened = FrozenSet(path, store.folder.parent)
+        try:
+            found |= opened.hashes()
+        finally:
+            opened.close()
+    return found
 
 
 def _drop_old_parts(store: Blobs) -> None:

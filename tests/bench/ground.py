@@ -16,6 +16,8 @@ from pathlib import Path
 
 from report import Cost, measured
 
+from image_builder.build.progress import Progress
+from image_builder.build.tools import Maker
 from image_builder.config import BuildConfig
 from image_builder.errors import CommandError
 from image_builder.layers import Store
@@ -37,6 +39,7 @@ class Ground:
         store = self.folder / name
         for layer in (self._seed / "layers").iterdir():
             _copy_layer(layer, store / "layers" / layer.name)
+        shutil.copytree(self._seed / "values/tool-root", store / "values/tool-root")  # and what it is made of
         return store
 
     def in_tool_root(self, folder: Path, script: str, on_line: Callable[[str], None] | None = None) -> Cost:
@@ -84,7 +87,8 @@ def _plant(seed: Path, tools: Path | None) -> tool_root.ToolRoot:
         if layer is not None:
             _copy_layer(layer.directory, seed / "layers" / layer.directory.name)
     with Store(seed) as store:
-        made = tool_root.make(store, config, log=seed / "tool-root.log")
+        maker = Maker(store, config, Progress(quiet=True))
+        made = maker.of(maker.resolved(None))
         store.verify(deep=True)  # computes its digest if it has none yet, so that no build has to
         return made
 

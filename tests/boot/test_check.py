@@ -55,8 +55,8 @@ def test_a_wrong_password(fake_qemu: FakeQemu, iso: Path) -> None:
 def test_the_console_is_kept_while_the_guest_speaks(fake_qemu: FakeQemu, iso: Path, tmp_path: Path) -> None:
     fake_qemu("say('\\x1b[1mstarting\\x1b[m\\r\\n'); time.sleep(60)")
     log = tmp_path / "console.log"
-    result = check_boot(iso, timeout_s=1, acceleration=TCG, log=log)
-    assert (result.success, result.reason) == (False, "a login prompt or cloud-init's end was not seen within 1 s")
+    result = check_boot(iso, timeout_s=2, acceleration=TCG, log=log)
+    assert (result.success, result.reason) == (False, "a login prompt or cloud-init's end was not seen within 2 s")
     assert log.read_text() == result.console == result.last_lines() + "\n" == "starting\n"
 
 
@@ -94,6 +94,6 @@ def test_nothing_of_it_is_left(fake_qemu: FakeQemu, iso: Path, tmp_path: Path) -
     before = set(Path("/proc/self/fd").iterdir())
     assert check_boot(iso, timeout_s=30, acceleration=TCG).success
     assert set(Path("/proc/self/fd").iterdir()) == before
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while Path("/proc", pid_file.read_text()).exists():
         assert time.monotonic() < deadline, "QEMU outlived the check"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,12 +17,15 @@ from image_builder.errors import ConfigError
 from image_builder.layers import Store
 from image_builder.live_build.tool_root import ToolRoot
 from image_builder.lock import Lock
+from proxy.store.upkeep import in_use, prune
 
 KEYRING = Path("/keys/debian.gpg")
 
 
 def suites(folder: Path, **settings: Any) -> list[str]:
-    found = sources(BuildConfig(architecture="amd64", mirror="http://m/debian/", **settings), folder, KEYRING)
+    found = sources(
+        BuildConfig(architecture="amd64", mirror="http://m/debian/", **settings), folder / "config", KEYRING
+    )
     assert all(s.architectures == ("amd64",) and KEYRING in s.signed_by for s in found)
     return [f"{s.uri.removeprefix('http://')} {s.suite} {' '.join(s.components)}" for s in found]
 
@@ -51,7 +55,7 @@ def test_archives_of_the_project(tmp_path: Path) -> None:
     (archives / "c.list.binary").write_text("deb http://not.in.the.chroot x main\n")
     for name in ("b.key", "b.key.chroot", "b.key.binary"):
         (archives / name).touch()
-    found = sources(BuildConfig(architecture="amd64", updates=False, security=False), tmp_path, KEYRING)
+    found = sources(BuildConfig(architecture="amd64", updates=False, security=False), tmp_path / "config", KEYRING)
     assert [(s.uri, s.suite) for s in found[1:]] == [("http://flat", "./"), ("http://ours", "trixie")]
     assert [p.name for p in found[1].signed_by] == ["b.key", "b.key.chroot", "debian.gpg"]
 
@@ -60,7 +64,7 @@ def test_a_line_that_is_no_source_is_named(tmp_path: Path) -> None:
     (tmp_path / "config/archives").mkdir(parents=True)
     (tmp_path / "config/archives/a.list").write_text("deb http://ours trixie main\nppa:ours/x\n")
     with pytest.raises(ConfigError, match=r"a\.list: line 2"):
-        sources(BuildConfig(architecture="amd64"), tmp_path, KEYRING)
+        sources(BuildConfig(architecture="amd64"), tmp_path / "config", KEYRING)
 
 
 Pin = Callable[..., tuple[Lock, bool]]
@@ -75,7 +79,7 @@ def pin(served: str, key: Key, tmp_path: Path) -> Pin:
             suite="stable", architecture="amd64", mirror=served, updates=False, security=False, keyring=key.keyring,
             snapshot=snapshot, **more,
         )  # fmt: skip
-        archive = Archive(Store(tmp_path / "store"), config, tmp_path, ToolRoot(Path("/"), "", ""))
+        archive = Archive(Store(tmp_path / "store"), config, tmp_path / "config", ToolRoot(Path("/"), "", ""))
         lock, is_new = archive.pinned(tmp_path / "lock", update=update)
         if is_new:
             lock.write(tmp_path / "lock")
@@ -133,10 +137,33 @@ def test_what_the_mirror_has_dropped_is_looked_for_at_the_service(
         suite="stable", architecture="amd64", mirror=served, updates=False, security=False, keyring=key.keyring,
         snapshot=stamp(now + timedelta(hours=1)), snapshot_services=("http://127.0.0.1:9/{stamp}/",),
     )  # fmt: skip
-    found = Archive(Store(tmp_path / "store"), config, tmp_path, ToolRoot(Path("/"), "", ""))
+    found = Archive(Store(tmp_path / "store"), config, tmp_path / "config", ToolRoot(Path("/"), "", ""))
     found.pinned(tmp_path / "lock", update=False)
     assert found.addresses(f"{served}/pool/program_1.0_all.deb") == [
         f"{served}/pool/program_1.0_all.deb",
         "http://127.0.0.1:9/20260301T130000Z/pool/program_1.0_all.deb",
     ]
     assert found.addresses("http://elsewhere/x") == ["http://elsewhere/x"]
+
+
+def test_downloads_are_pruned_to_their_size(served: str, key: Key, tmp_path: Path) -> None:
+    """What this build's lock names stays, whatever its size; so does everything as long as others have not said."""
+    config = BuildConfig(
+        suite="stable", architecture="amd64", mirror=served, updates=False, security=False, keyring=key.keyring,
+        snapshot_store_size="8K",
+    )  # fmt: skip
+    store = Store(tmp_path / "store")
+    found = Archive(store, config, tmp_path / "config", ToolRoot(Path("/"), "", ""))
+    found.pinned(tmp_path / "lock", update=False)
+    package = found.blobs.path(found.blobs.add(b"x" * 9000))
+    named = {path.name for path in found.blobs.folder.iterdir()} - {package.name}
+    os.utime(package, (1000, 1000))
+    with in_use(found.blobs):
+        assert found.trim() is None
+    gone = found.trim()
+    assert gone is not None
+    assert gone.removed == (package.name,)
+    assert gone.freed_bytes >= 9000
+    assert {path.name for path in found.blobs.folder.iterdir()} == named
+    store.close()
+    assert set(prune(found.blobs, 0).removed) == named

@@ -12,6 +12,9 @@ from image_builder.build.diagnose import diagnose, last_lines
     [
         ("tar: x: Cannot write: No space left on device", "no space left on the disk", True),
         ("write failed: ENOSPC", "no space left on the disk", True),
+        ("sh: 1: Cannot fork", "too many processes", False),
+        ("bash: fork: retry: Resource temporarily unavailable", "too many processes", False),
+        ("RuntimeError: can't start new thread", "too many processes", False),
         ("mksquashfs: Out of memory", "out of memory", True),
         ("xz: (stdin): Cannot allocate memory", "out of memory", True),
         ("FATAL ERROR: Failed to allocate memory", "out of memory", True),

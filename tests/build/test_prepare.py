@@ -74,3 +74,13 @@ def test_the_configured_folder_wins_then_the_projects_then_the_shipped(tmp_path:
     assert (elsewhere / "make-hooks").exists()
     with pytest.raises(ConfigError, match="none: is no folder"):
         hooks_folder(BuildConfig(hooks=Path("none")), tmp_path)
+
+
+def test_which_hooks_are_used(tmp_path: Path) -> None:
+    config = BuildConfig(project="my")
+    for folder in ("hooks.d", "live-build/my/hooks.d", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert hooks_folder(BuildConfig(project="other"), tmp_path) == tmp_path / "hooks.d"
+    assert hooks_folder(config, tmp_path) == tmp_path / "live-build/my/hooks.d", "the tree's of that project"
+    named = config.model_copy(update={"hooks": Path("elsewhere")})
+    assert hooks_folder(named, tmp_path) == tmp_path / "elsewhere", "what is named comes first"

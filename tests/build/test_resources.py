@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from image_builder.build.resources import MIB, Budget, check_disk, memory_available, memory_pressure
+from image_builder.build import resources
+from image_builder.build.resources import (
+    MIB,
+    Budget,
+    check_disk,
+    disk_is_short,
+    disk_need,
+    memory_available,
+    memory_pressure,
+)
 from image_builder.errors import SurroundingsError
 from image_builder.plan.tree import Node
 
@@ -95,3 +105,21 @@ def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path) -> None:
         check_disk(tmp_path, need=1 << 62)
     assert "store prune" in caught.value.hint
     assert caught.value.exit_status == 3
+
+
+def test_a_step_is_asked_for_what_it_wrote_the_last_time_and_a_quarter_more() -> None:
+    assert disk_need("binary", 8 << 30) == (10 << 30) + 256 * MIB
+    assert disk_need("chroot", 0) == disk_need("chroot", None) == 512 * MIB
+    assert disk_need("image", None) == 1024 * MIB, "not known: what its kind usually writes"
+
+
+def test_a_step_ends_before_it_has_the_last_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert disk_is_short(tmp_path) == ""
+    monkeypatch.setattr(resources, "RESERVE_DISK", 1 << 62)
+    said = disk_is_short(tmp_path)
+    assert re.fullmatch(r"no space left on the disk but \d+ MiB, which are not for it: it was ended", said)
+
+
+def test_one_step_may_take_what_is_there_but_a_rest() -> None:
+    assert Budget(lambda _: None, total=800 * MIB).limit_bytes() == 950 * MIB
+    assert Budget(lambda _: None, total=0).limit_bytes() is None, "the kernel did not say"

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from image_builder.layers import Store
+
 TOP = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("image-builder")
 # What `all` stands for, in its order
@@ -22,6 +24,10 @@ SHIPPED = tuple(
     for line in (TOP / "hooks.d/base/series/all").read_text().splitlines()
     if line.startswith("depends ")
 )
+# What costs a root of its own, or a compressor that is slow at its quickest: built by `make test-full`
+SLOW = ("incus", "incus-unified", "disk1-img-xz", "vhd", "gce", "ova", "vagrant")
+QUICK = tuple(name for name in SHIPPED if name not in SLOW)
+assert len(QUICK) + len(SLOW) == len(SHIPPED), "SLOW names what is not shipped"
 # Quick compressors: what they make is as real, only larger.
 CONFIG = """
     packages: [systemd-sysv, dbus, udev, iproute2, netbase, ca-certificates]
@@ -95,8 +101,18 @@ class Project:
                 time.sleep(0.05)
             assert child.poll() is None, f"ended before {when!r}: {child.communicate()}"
             os.kill(child.pid, by)
-            child.communicate(timeout=60)
+            child.communicate(timeout=120)
         return child.returncode
+
+
+def copy_without_layers(store: Path, target: Path) -> None:
+    """What was fetched, and the tool root if there is one; no layer of an image, and nothing remembered of one."""
+    with Store(store) as source:
+        tools = [layer.directory for layer in source.list() if layer.meta.get("kind") == "tool-root"]
+        (target / "layers").mkdir(parents=True)
+        for path in (*tools, source.downloads()):
+            place = target / path.relative_to(store)
+            subprocess.run(["cp", "-a", "--link", path, place.parent], check=True)
 
 
 def built(record: Mapping[str, Any]) -> list[str]:
@@ -104,7 +120,7 @@ def built(record: Mapping[str, Any]) -> list[str]:
     return [layer["name"] for layer in record["layers"] if layer["action"] == "built"]
 
 
-def left_behind(store: Path, *, wait_s: float = 10.0) -> list[str]:
+def left_behind(store: Path, *, wait_s: float = 60.0) -> list[str]:
     """Mounts, processes, namespaces and loop devices of a build that still exist, in words.
 
     wait_s: a killed build's processes are ended by the kernel, which takes its moment on a busy machine.

@@ -141,7 +141,7 @@ def test_what_no_image_may_hold_fails_the_build(small: Make) -> None:
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_interrupted_in_a_binary_hook(small: Make, by: signal.Signals) -> None:
     project = two_targets(small)
-    project.hook("base/two.binary", f"echo in the middle {by}\nsleep 30")
+    project.hook("base/two.binary", f"echo in the middle {by}\nsleep 400")
     project.interrupted("two", when=f"in the middle {by}", by=by)
     assert left_behind(project.store) == []
     project.hook("base/two.binary", f"[ -d chroot ] || cd ..\necho {by} >livecd.$PROJECT.two")

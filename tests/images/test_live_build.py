@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
-from building import TOP, Project
+from building import CONFIG, TOP
 
 from image_builder.live_build.hooks import CLEAN_HOOK
 from image_builder.live_build.scripts import CLEAN_ROOT, FUNCTIONS
@@ -19,12 +20,12 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture
-def folder(shipped: Project, tmp_path: Path) -> Path:
+def folder(store: Path, locked: Path, tmp_path: Path) -> Path:
     """A folder as its users have it: our auto/, a hooks.d, a configuration."""
     shutil.copytree(TOP / "auto", tmp_path / "auto")
     shutil.copytree(TOP / "hooks.d", tmp_path / "hooks.d", symlinks=True)
-    text = (shipped.folder / "image-builder.yaml").read_text()
-    (tmp_path / "image-builder.yaml").write_text(f"{text}store: {shipped.store}\n")
+    shutil.copy2(locked, tmp_path)
+    (tmp_path / "image-builder.yaml").write_text(f"{textwrap.dedent(CONFIG)}store: {store}\n")
     return tmp_path
 
 

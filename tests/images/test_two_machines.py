@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from building import Project
+from building import Project, copy_without_layers
 
 pytestmark = pytest.mark.root
 Make = Callable[[], Project]
@@ -19,15 +19,18 @@ find chroot -type f | LC_ALL=C sort | xargs -d '\n' sha256sum >livecd.$PROJECT.b
 """
 
 
-def machine(checkout: Project, name: str) -> Project:
-    """A copy of the checkout, and a store of its own, empty."""
-    top = checkout.folder.with_name(f"{checkout.folder.name}-{name}")
-    shutil.copytree(checkout.folder, top, ignore=shutil.ignore_patterns("builds"))
-    return Project(top, checkout.store.with_name(f"{top.name}-store"))
+def machine(project: Project, name: str, *, empty: bool) -> Project:
+    """A copy of the project, and a store of its own: empty, or with the tools and the packages of the first."""
+    top = project.folder.with_name(f"{project.folder.name}-{name}")
+    shutil.copytree(project.folder, top, ignore=shutil.ignore_patterns("builds"))
+    made = Project(top, project.store.with_name(f"{top.name}-store"))
+    if not empty:
+        copy_without_layers(project.store, made.store)
+    return made
 
 
 @pytest.fixture
-def checkout(small: Make) -> Project:
+def project(small: Make) -> Project:
     project = small()
     project.hook("base/mark.chroot", "echo marked >/etc/marked")
     for name in ("one", "two"):
@@ -38,46 +41,49 @@ def checkout(small: Make) -> Project:
     return project
 
 
-def test_one_lock_two_machines_one_result(checkout: Project) -> None:
-    matrix = checkout.run("ci-matrix", "one", "two").stdout
+@pytest.mark.parametrize(
+    "empty", [pytest.param(True, marks=pytest.mark.full), False], ids=["empty stores", "tools there"]
+)
+def test_one_lock_two_machines_one_result(project: Project, empty: bool) -> None:
+    matrix = project.run("ci-matrix", "one", "two").stdout
     jobs = json.loads(matrix)["include"]
     assert sorted(job["targets"] for job in jobs) == ["one", "two"]
-    assert [j["targets"] for j in json.loads(checkout.run("ci-matrix", "one", "two", "--by-branch").stdout)["include"]]
-    (checkout.folder / "matrix.json").write_text(matrix)
+    assert [j["targets"] for j in json.loads(project.run("ci-matrix", "one", "two", "--by-branch").stdout)["include"]]
+    (project.folder / "matrix.json").write_text(matrix)
 
-    first, second = machine(checkout, "first"), machine(checkout, "second")
+    first, second = (machine(project, name, empty=empty) for name in ("first", "second"))
     one, two = first.build("one"), second.build("two")
     shared = {layer["name"]: layer["key"] for layer in one["layers"]}
     assert {layer["name"]: layer["key"] for layer in two["layers"] if layer["name"] in shared} == {
         name: key for name, key in shared.items() if name != "binary base/one.binary"
     }
-    words = ["--matrix", str(checkout.folder / "matrix.json"), str(first.folder), str(second.folder)]
-    collected(checkout, *words)
-    joined = json.loads((checkout.folder / "collected/build-record.json").read_text())
+    words = ["--matrix", str(project.folder / "matrix.json"), str(first.folder), str(second.folder)]
+    collected(project, *words)
+    joined = json.loads((project.folder / "collected/build-record.json").read_text())
     assert joined["status"] == "done"
     assert [job["targets"] for job in joined["jobs"]] == [["one"], ["two"]]
-    sums = (checkout.folder / "collected/SHA256SUMS").read_text().split()[1::2]
+    sums = (project.folder / "collected/SHA256SUMS").read_text().split()[1::2]
     assert sums == ["livecd.debian.both", "livecd.debian.one", "livecd.debian.two"]
 
-    shutil.rmtree(checkout.folder / "collected")
-    missing = collected(checkout, *words[:-1], status=1)
+    shutil.rmtree(project.folder / "collected")
+    missing = collected(project, *words[:-1], status=1)
     assert "no job has built two" in missing
 
     # one hook is another one on the second machine
     second.hook("base/mark.chroot", "echo another mark >/etc/marked")
     second.build("two")
-    refused = collected(checkout, *words, status=1)
+    refused = collected(project, *words, status=1)
     assert "differ in hooks.d: base/mark.chroot" in refused
     assert "differ in the step chroot base/mark.chroot: hook" in refused
     assert "livecd.debian.both: " in refused
     assert str(first.folder) in refused
     assert str(second.folder) in refused
-    assert not (checkout.folder / "collected").exists()
+    assert not (project.folder / "collected").exists()
 
 
-def collected(checkout: Project, *words: str, status: int = 0) -> str:
+def collected(project: Project, *words: str, status: int = 0) -> str:
     """What `collect` complains of; it needs no store."""
-    with checkout.start_plain("collect", *words) as child:
+    with project.start_plain("collect", *words) as child:
         _, stderr = child.communicate()
     assert child.returncode == status, stderr
     return stderr

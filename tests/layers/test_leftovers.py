@@ -66,7 +66,7 @@ def test_killed_at_any_moment(tmp_path: Path, key: Key, seed: int) -> None:
         child.communicate()
     with Store(tmp_path / "store") as store:
         # A program that a killed build was just starting has copies of the locks until it calls exec.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while left := [path for folder in UNFINISHED for path in (store.root / folder).glob("*")]:
             assert time.monotonic() < deadline, left
             store.clear_leftovers()

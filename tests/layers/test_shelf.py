@@ -10,6 +10,8 @@ import pytest
 
 from image_builder.errors import PipelineError
 from image_builder.layers import Store
+from proxy.blobs import Blobs
+from proxy.store.upkeep import busy, in_use
 
 
 def test_values(store: Store) -> None:
@@ -91,3 +93,21 @@ def test_downloads_in_use_are_not_pruned(store: Store) -> None:
         assert other.prune(0) == would
     assert not deb.exists()
     assert not lists.exists()
+
+
+def test_downloads_somebody_serves_are_not_pruned(store: Store) -> None:
+    """`snapshot-proxy serve` knows nothing of layers, and holds what it gives out in its own way."""
+    store.remember("solution", "key", 1)
+    deb = download(store, b"a package")
+    with Store(store.root) as other:
+        with in_use(Blobs(deb.parent)):
+            assert [item.kind for item in other.prune(0)] == ["value"]
+        assert [item.kind for item in other.prune(0)] == ["download"]
+
+
+def test_what_is_held_is_let_go_when_the_store_is_closed(store: Store) -> None:
+    blobs = Blobs(store.downloads() / "sha256")
+    store.until_closed(in_use(blobs))
+    assert busy(blobs)
+    store.close()
+    assert not busy(blobs)

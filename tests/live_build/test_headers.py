@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_builder.live_build.headers import HEADER_BYTES, Header, parse
+from image_builder.live_build.headers import HEADER_BYTES, Header, chosen, parse
 
 NOTHING = Header(None, None, None, None)
 
@@ -23,6 +23,7 @@ NOTHING = Header(None, None, None, None)
         pytest.param("#packages: a, b,c\n", NOTHING._replace(packages=("a", "b", "c")), id="commas"),
         pytest.param("# packages: a\n\n# more\n# packages: b\n", NOTHING._replace(packages=("a", "b")), id="added up"),
         pytest.param("# architectures: amd64 arm64\r\n", NOTHING._replace(architectures=("amd64", "arm64")), id="CRLF"),
+        pytest.param("# distributions: debian\n", NOTHING._replace(distributions=("debian",)), id="distributions"),
         pytest.param("set -e\n# inputs: all\n", NOTHING, id="only at the top"),
         pytest.param("# see inputs: all\n# Packages: x\n", NOTHING, id="only as the first word"),
         pytest.param("#" * HEADER_BYTES + "\n# inputs: all\n", NOTHING, id="only the beginning"),
@@ -49,4 +50,17 @@ def test_what_is_written_is_read(
              f"# architectures: {' '.join(architectures)}", f"# snaps: {' '.join(snaps)}",
              f"# tree: {' '.join(tree)}"]  # fmt: skip
     found = parse("\n".join(["#!/bin/sh", *lines, "exit"]))
-    assert found == (tuple(inputs), tuple(packages), tuple(architectures), tuple(snaps), tuple(tree))
+    assert found == (tuple(inputs), tuple(packages), tuple(architectures), tuple(snaps), tuple(tree), None)
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        pytest.param(["zstd", "linux-image-cloud-$ARCH"], ("zstd", "linux-image-cloud-$ARCH"), id="for everybody"),
+        pytest.param(["a[amd64]", "b[arm64]", "c[debian]", "d[ubuntu]"], ("a", "c"), id="one condition"),
+        pytest.param(["a[debian+amd64]", "b[debian+arm64]"], ("a",), id="both"),
+        pytest.param(["a[]", "a[", "a]b"], ("a[", "a]b"), id="odd words are left for apt to refuse"),
+    ],
+)
+def test_which_packages_are_for_this_build(words: list[str], names: tuple[str, ...]) -> None:
+    assert chosen(words, {"debian", "amd64"}) == names

@@ -12,7 +12,7 @@ import pytest
 from image_builder.apt.solution import Package, Solution
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
-from image_builder.live_build.chain import chain, left_out
+from image_builder.live_build.chain import chain, left_out, refuse_other_distributions
 from image_builder.live_build.configuration import LiveBuildConfig
 from image_builder.live_build.hooks import CLEAN_HOOK, EMPTY_HOOK
 from image_builder.live_build.recipe import Recipe, Work
@@ -42,6 +42,8 @@ HOOKS = {
     "base/arm.binary": "# architectures: arm64\n",
     "base/seed.chroot": "# packages:\n# snaps: all\n",
     "base/late.binary": "# snaps: all\n",
+    "base/boot.chroot": "# packages: zstd grub-cloud-amd64[amd64] shim-signed[arm64] linux-virtual[ubuntu]\n",
+    "base/debian.chroot": "# packages:\n# distributions: debian\n",
     "ovf/a.tmpl": "A",
 }
 SERIES = {
@@ -56,6 +58,8 @@ SERIES = {
     "snaps": "base/seed.chroot base/qcow2.binary",
     "few-snaps": "base/seed.chroot base/qcow2.binary",
     "late": "base/late.binary",
+    "boot": "base/boot.chroot base/qcow2.binary",
+    "debian": "base/debian.chroot base/qcow2.binary",
     "iso": "#%_binary:_iso-hybrid base/base.chroot base/qcow2.binary",
 }
 
@@ -321,6 +325,55 @@ def test_declared_packages_are_had_at_hand(ground: Ground) -> None:
     assert (without.solution, without.archive) == (None, False)
     assert "config/.frozen-lists" in kernel.stage
     assert "config/.frozen-lists" not in without.stage
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"architecture": "amd64"}, ["zstd", "grub-cloud-amd64"]),
+        ({"architecture": "arm64"}, ["zstd", "shim-signed"]),
+        ({"architecture": "amd64", "suite": "noble"}, ["zstd", "grub-cloud-amd64", "linux-virtual"]),
+    ],
+)
+def test_packages_for_one_architecture_or_distribution(
+    ground: Ground, settings: dict[str, Any], names: list[str]
+) -> None:
+    step = work(ground.chain("boot", config=BuildConfig(**settings)), "chroot base/boot.chroot")
+    assert step.solution is not None
+    assert [p.name for p in step.solution.packages] == names
+
+
+def test_targets_with_another_distributions_packages_are_refused_all_at_once(ground: Ground) -> None:
+    ground.put(ground.hooks_d, {"base/series/debian-too": "base/debian.chroot\nbase/named.binary\n"})
+    targets = resolve(ground.hooks_d, ["debian", "squashfs", "debian-too"]).targets
+    refuse_other_distributions(ground.recipe(), targets)
+    there = ground.recipe(config=BuildConfig(architecture="amd64", suite="noble"))
+    with pytest.raises(ConfigError) as caught:
+        refuse_other_distributions(there, targets)
+    assert str(caught.value).startswith(
+        "targets debian, debian-too: cannot be made of noble, which is ubuntu:"
+        " base/debian.chroot installs packages of debian\n"
+    )
+    refuse_other_distributions(there, targets[1:2])
+
+
+def test_what_was_added_to_the_configuration_is_in_the_keys_of_who_reads_it(ground: Ground, tmp_path: Path) -> None:
+    before = ground.keys("squashfs")
+    names = list(before)
+    for path, lowest in {
+        "archives/extra-ppas.list.chroot": BASE[1],
+        "package-lists/cloud.list.chroot_install": PACKAGES,
+        "includes.chroot/etc/motd": PACKAGES,
+        "hooks/normal/021-x.chroot": "finish",
+        "hooks/normal/021-x.binary": None,
+    }.items():
+        folder = tmp_path / path.replace("/", "-")
+        ground.put(folder, {path: "#vim\n"})
+        after = ground.keys("squashfs", config_dir=folder)
+        if lowest is None:
+            assert after.keys() - before.keys() == {"binary config/hooks"}
+        else:
+            assert changed(before, after) == names[names.index(lowest) :]
 
 
 def test_package_lists_decide_on_the_packages(ground: Ground) -> None:

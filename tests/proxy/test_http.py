@@ -66,7 +66,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.005})
         thread.start()
         yield made
         made.shutdown()

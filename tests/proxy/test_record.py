@@ -250,7 +250,7 @@ def test_the_command_goes_on_after_sigkill(recorded: Recorded) -> None:
     again, _ = started()
     history = History(recorded.cache, recorded.source.uri, "stable")
     before = history.known()[-1].until
-    for _ in range(100):
+    for _ in range(600):
         if history.known()[-1].until != before:
             break
         time.sleep(0.1)

@@ -77,7 +77,8 @@ def made(hook: str, tree: Path, name: str, **environment: str) -> Path:
 
 
 def converted(tree: Path) -> Path:
-    """The same tree, with the disk as qcow2 and vmdk."""
+    """The same tree, with what other hooks stand on: the disk as qcow2 and vmdk, the metadata for Incus."""
+    made("incus", tree, "livecd.debian.incus.tar.xz")
     made("qcow2", tree, "livecd.debian.qcow2")
     made("vmdk", tree, "livecd.debian.vmdk")
     return tree
@@ -92,7 +93,9 @@ def converted(tree: Path) -> Path:
         ("ova", ["ova"]),
         ("vagrant", ["libvirt.box", "virtualbox.box"]),
         ("oci", ["oci.tar"]),
-        ("incus", ["incus.tar.xz", "incus.squashfs", "incus.unified.tar.xz"]),
+        ("incus", ["incus.tar.xz"]),
+        ("incus-squashfs", ["incus.squashfs"]),
+        ("incus-unified", ["incus.unified.tar.xz"]),
     ],
 )
 def test_bytes_depend_on_the_root_alone(tree: Path, tmp_path: Path, hook: str, names: list[str]) -> None:
@@ -275,7 +278,7 @@ def test_incus_images_have_their_metadata(tree: Path) -> None:
     assert (properties["os"], properties["release"], properties["variant"]) == ("Debian", "trixie", "default")
     assert properties["serial"] == "20231114_2213"
     assert metadata["templates"]["/etc/hostname"] == {"when": ["create", "copy"], "template": "hostname.tpl"}
-    with tarfile.open(tree / "livecd.debian.incus.unified.tar.xz") as archive:
+    with tarfile.open(made("incus-unified", tree, "livecd.debian.incus.unified.tar.xz")) as archive:
         members = archive.getmembers()
         names = [m.name for m in members]
         links = {m.name: m.linkname for m in members if m.linkname}
@@ -284,9 +287,8 @@ def test_incus_images_have_their_metadata(tree: Path) -> None:
     assert {"rootfs/", "rootfs"} & set(names)
     assert "rootfs/dev/null" not in names
     assert links == {"rootfs/second": "rootfs/first", "rootfs/upwards": "./etc/../first"}
-    listed = subprocess.run(
-        ["unsquashfs", "-ll", tree / "livecd.debian.incus.squashfs"], capture_output=True, text=True, check=True
-    ).stdout
+    squashfs = made("incus-squashfs", tree, "livecd.debian.incus.squashfs")
+    listed = subprocess.run(["unsquashfs", "-ll", squashfs], capture_output=True, text=True, check=True).stdout
     assert "1234/5678" in listed
     assert "squashfs-root/dev/null" not in listed
 
@@ -309,6 +311,11 @@ def test_incus_without_an_init_is_refused(tree: Path) -> None:
     result = run("incus", tree)
     assert result.returncode == 1
     assert "no init" in result.stderr
+
+
+def test_incus_in_one_file_needs_the_metadata(tree: Path) -> None:
+    result = run("incus-unified", tree)
+    assert (result.returncode, "incus.binary has to run before" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

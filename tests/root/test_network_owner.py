@@ -28,7 +28,7 @@ HEAD = """
         return True
 
     def eventually(condition):
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < end
             time.sleep(0.02)

@@ -60,9 +60,9 @@ class Mitmproxy:
         context = ssl.create_default_context(cafile=str(self._ca))
         context.check_hostname = False
         connection: http.client.HTTPConnection = (
-            http.client.HTTPSConnection(*door, timeout=10, context=context)
+            http.client.HTTPSConnection(*door, timeout=60, context=context)
             if how in ("CONNECT", "redirected TLS")
-            else http.client.HTTPConnection(*door, timeout=10)
+            else http.client.HTTPConnection(*door, timeout=60)
         )
         if how == "CONNECT":
             name, _, port = host.partition(":")
@@ -143,7 +143,7 @@ def test_what_the_server_gets(inner: Serving, frozen: Frozen, tmp_path: Path) ->
     """No condition of the client gets through, and no header it made up."""
     with mitmproxy(inner.port, tmp_path) as proxy:
         assert isinstance(proxy.plain, list)
-        connection = http.client.HTTPConnection(*proxy.plain, timeout=10)
+        connection = http.client.HTTPConnection(*proxy.plain, timeout=60)
         later = {
             "If-Modified-Since": "Sun, 01 Mar 2026 13:00:00 GMT",
             "X-Snapshot-Scheme": "gopher",
@@ -156,7 +156,7 @@ def test_what_the_server_gets(inner: Serving, frozen: Frozen, tmp_path: Path) ->
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == (405, b"only GET and HEAD\n")
         connection.close()
-        connection = http.client.HTTPConnection(*proxy.plain, timeout=10)
+        connection = http.client.HTTPConnection(*proxy.plain, timeout=60)
         with pytest.raises((http.client.HTTPException, OSError)):  # not read into memory
             connection.request("POST", f"{frozen.uri}{SMALL}", body=b"x" * 5_000_000)
             connection.getresponse()

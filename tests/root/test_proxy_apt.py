@@ -23,7 +23,6 @@ from proxy.archive.assemble import assemble
 from proxy.archive.freeze import freeze
 from proxy.archive.sources import DEBIAN_KEYRING, Source
 from proxy.process import start
-from proxy.serving import fetch
 
 pytestmark = pytest.mark.root
 DEB, INDEX = "/pool/large_1.0_all.deb", "/by-hash/"
@@ -45,7 +44,7 @@ WITH_INDICES = (
 @pytest.fixture(scope="module")
 def origin(key: local_archive.Key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     made = local_archive.LocalArchive(tmp_path_factory.mktemp("apt") / "archive", key)
-    made.add("large", content=random.Random(6).randbytes(fetch.HOLD_BYTES * 3))
+    made.add("large", content=random.Random(6).randbytes(3 << 20))
     made.add("small")
     made.publish(date=NOW)
     with fault_origin(made.folder) as served:

@@ -83,3 +83,10 @@ def test_skeleton_holds_files_devices_and_links() -> None:
         "W": f"{UP}.work",
     }
     assert list(members).index("u/etc") < list(members).index("u/etc/resolv.conf")
+
+
+def test_what_of_proc_is_the_machines_is_read_only() -> None:
+    lines = before_pivot(Sandbox(ROOT), ("sys", "irq")).splitlines()
+    guarded = [text for text in lines if "bind,ro" in text]
+    assert guarded == [f"/sys/r/proc/{name} /sys/r/proc/{name} none bind,ro 0 0" for name in ("sys", "irq")]
+    assert lines.index(guarded[0]) > lines.index("proc /sys/r/proc proc nosuid,nodev,noexec 0 0")

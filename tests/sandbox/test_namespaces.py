@@ -62,3 +62,21 @@ def test_the_script_is_a_shell_script_whatever_the_names(sandbox: Sandbox) -> No
     command = line(sandbox, "true")
     script = command[command.index("-c") + 1]
     subprocess.run(["sh", "-n", "-c", script], check=True)
+
+
+def test_the_program_may_not_change_the_machine() -> None:
+    command = line(Sandbox(ROOT), "lb")
+    (taken,) = (word for word in command if word.startswith("--bounding-set="))
+    assert {"-sys_time", "-sys_module", "-sys_boot", "-sys_rawio", "-linux_immutable"} <= set(
+        taken.split("=")[1].split(",")
+    )
+    assert command.index(taken) < command.index("env"), "of the program alone: the set-up needs them"
+    assert "-mknod" not in taken, "a base has devices"
+
+
+def test_it_joins_its_control_groups_before_anything_else_of_it_runs() -> None:
+    files = [Path("/sys/fs/cgroup/a b/cgroup.procs"), Path("/sys/fs/cgroup/pids/c/cgroup.procs")]
+    command = command_line(Sandbox(ROOT), ["true"], SKELETON, root_is_mount=True, join=files)
+    script = next(word for word in command if "pivot_root" in word)
+    assert "echo 0 >'/sys/fs/cgroup/a b/cgroup.procs'\necho 0 >/sys/fs/cgroup/pids/c/cgroup.procs" in script
+    assert script.index("cgroup.procs") < script.index("mount")

@@ -38,7 +38,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if there is None:
             return
         headers = {name: value for name, value in self.headers.items() if name.lower() != "proxy-authorization"}
-        connection = http.client.HTTPConnection(*there, timeout=10)
+        connection = http.client.HTTPConnection(*there, timeout=60)
         connection.request("GET", urlsplit(self.path).path, headers=headers)
         answer = connection.getresponse()
         body = answer.read()
@@ -56,7 +56,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         there = self._there(self.path.rpartition(":")[0])
         if there is None:
             return
-        with socket.create_connection(there, timeout=10) as other:
+        with socket.create_connection(there, timeout=60) as other:
             self.send_response(200)
             self.end_headers()
             self.wfile.flush()
@@ -90,7 +90,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def listening(server: http.server.HTTPServer) -> Iterator[Any]:
     """Serve for the length of the block."""
     with server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
         thread.start()
         try:
             yield server

@@ -172,7 +172,7 @@ def fault_origin(folder: Path) -> Iterator[Origin]:
 
     with Server(("127.0.0.1", 0), Handler) as server:
         origin.address = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
         thread.start()
         try:
             yield origin

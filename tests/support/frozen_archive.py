@@ -71,7 +71,7 @@ class Serving:
 
     def lines(self, count: int = 1) -> list[Line]:
         """The journal, once it has as many lines: one is written when its answer is out."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while True:
             found = [parse_line(text) for text in self.journal.read_text().splitlines(keepends=True)]
             lines = [line for line in found if line is not None]
@@ -81,7 +81,7 @@ class Serving:
 
     def get(self, url: str, method: str = "GET", **headers: str) -> tuple[int, bytes, dict[str, str]]:
         """Ask as a client of an http_proxy does: status, body, headers. Raises HTTPException, OSError."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, url, headers={name.replace("_", "-"): value for name, value in headers.items()})
             answer = connection.getresponse()

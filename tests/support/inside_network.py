@@ -50,7 +50,7 @@ def stand_in(namespace: Path, files: Mapping[str, bytes] = {}, *, header: str = 
     server.socket.close()
     server.socket = listening
     found = StandIn(listening.getsockname()[1], files, header)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
     thread.start()
     try:
         yield found
@@ -60,6 +60,6 @@ def stand_in(namespace: Path, files: Mapping[str, bytes] = {}, *, header: str = 
         thread.join()
 
 
-def run_inside(namespace: Path, *argv: str, timeout_s: float = 30) -> str:
+def run_inside(namespace: Path, *argv: str, timeout_s: float = 120) -> str:
     """What a program prints there. Raises CommandError when it fails."""
     return run(["nsenter", f"--net={namespace}", *argv], timeout_s=timeout_s)

@@ -58,7 +58,7 @@ class Key:
 
     def _pid_of_agent(self) -> int:
         ask = ["gpg-connect-agent", "--homedir", self.home, "--no-autostart", "--quiet", "getinfo pid", "/bye"]
-        for _ in range(500):
+        for _ in range(5000):
             said = subprocess.run(ask, check=False, capture_output=True, text=True).stdout
             if said.startswith("D "):
                 return int(said.split()[1])
@@ -209,7 +209,7 @@ def served(folder: Path) -> Iterator[str]:
     handler = functools.partial(_Quiet, directory=os.fspath(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -401,7 +401,7 @@ def running(store: SnapStore) -> Iterator[SnapStore]:
         handler = type("Handler", (_Handler,), {"store": store, "host": host})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
         thread.start()
         servers.append((server, thread))
     store.address, store.cdn_address = (f"http://127.0.0.1:{server.server_address[1]}" for server, _ in servers)

@@ -62,7 +62,7 @@ def running(folder: Path) -> Iterator[SnapshotService]:
         server.daemon_threads = True
         service = SnapshotService(folder, f"http://127.0.0.1:{server.server_address[1]}")
         handler.service = service  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
         thread.start()
         try:
             yield service

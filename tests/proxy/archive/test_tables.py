@@ -46,7 +46,7 @@ def test_processes_make_it_once(tmp_path: Path, index: Path) -> None:
         subprocess.Popen([sys.executable, "-c", script, tmp_path, index], cwd=PROJECT, stdout=subprocess.PIPE)
         for _ in range(3)
     ]
-    said = {one.communicate(timeout=30)[0] for one in running}
+    said = {one.communicate(timeout=60)[0] for one in running}
     assert [one.returncode for one in running] == [0, 0, 0]
     assert len(said) == 1
 

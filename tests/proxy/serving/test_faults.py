@@ -16,7 +16,6 @@ from frozen_archive import NOW, Frozen, Serving, frozen_archive, serving
 
 from proxy import connections
 from proxy import http as upstream
-from proxy.serving import fetch
 
 SMALL, LARGE = "/pool/small_1.0_all.deb", "/pool/large_1.0_all.deb"
 # The bytes are right, whatever they are wrapped in.
@@ -33,7 +32,7 @@ def folder(key: local_archive.Key, tmp_path_factory: pytest.TempPathFactory) -> 
     """An archive with a package that is checked before its first byte leaves, and one that is shown as it comes."""
     made = local_archive.LocalArchive(tmp_path_factory.mktemp("faults") / "archive", key)
     made.add("small")
-    made.add("large", content=random.Random(4).randbytes(fetch.HOLD_BYTES * 3))
+    made.add("large", content=random.Random(4).randbytes(3 << 20))
     made.publish(date=NOW)
     return made.folder
 

@@ -16,7 +16,6 @@ import pytest
 from counting_origin import Origin, origin
 from frozen_archive import NOW, Frozen, Serving, ask_alone, frozen_archive, serving
 
-from proxy.serving import fetch
 from proxy.serving import server as server_module
 
 SMALL, LARGE, NAME = "/pool/small_1.0_all.deb", "/pool/large_1.0_all.deb", "/dists/stable/InRelease"
@@ -26,7 +25,7 @@ SMALL, LARGE, NAME = "/pool/small_1.0_all.deb", "/pool/large_1.0_all.deb", "/dis
 def files(key: local_archive.Key, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     made = local_archive.LocalArchive(tmp_path_factory.mktemp("serving") / "archive", key)
     made.add("small")
-    made.add("large", content=random.Random(5).randbytes(fetch.HOLD_BYTES * 4))
+    made.add("large", content=random.Random(5).randbytes(4 << 20))
     made.publish(date=NOW)
     paths = (path for path in made.folder.rglob("*") if path.is_file())
     return {f"/{path.relative_to(made.folder)}": path.read_bytes() for path in paths}

@@ -168,7 +168,7 @@ def check_changes(raw: bytes, accept: Callable[[bytes], None], changes: Callable
 @pytest.mark.parametrize("name", NAMES)
 def test_every_byte_that_is_changed_is_refused(name: str, snap_authority: Authority) -> None:
     raw, accept = cases(snap_authority)[name]
-    check_changes(raw, accept, lambda byte: {byte ^ 1, ord("\n"), ord("A")})
+    check_changes(raw, accept, lambda byte: {byte ^ 1})
     for at in range(len(raw) - 1):  # without its last newline it is the same assertion
         with pytest.raises(RefusedError):
             accept(raw[:at] + raw[at + 1 :])

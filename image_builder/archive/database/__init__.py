@@ -1,0 +1,1 @@
+"""What is known of every package of a rebuild, kept in SQLite or PostgreSQL."""

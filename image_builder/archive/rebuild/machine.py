@@ -1,0 +1,45 @@
+"""What this machine gives to builds: how many at once, and with how much."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+SLOT_MEMORY = 4 << 30  # a slot for each so much memory, and each two cores
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this machine gives to builds. slots: at once; parallel: processes of each."""
+
+    slots: int
+    parallel: int
+    memory_bytes: int
+    disk_bytes: int
+
+    def has_memory_for(self, needed_bytes: int) -> bool:
+        """Whether a build's chroot can lie in memory, beside what its processes take."""
+        return needed_bytes <= self.memory_bytes // self.slots
+
+
+def machine(work: Path, *, slots: int | None, parallel: int | None, memory: int | None, disk: int | None) -> Machine:
+    """What was asked for, else what this machine has: a slot for each two cores and each 4 GiB."""
+    cores = len(os.sched_getaffinity(0))
+    there = memory or _available_memory()
+    wanted = slots or max(1, min((cores + 1) // 2, there // SLOT_MEMORY))
+    work.mkdir(parents=True, exist_ok=True)
+    return Machine(
+        slots=wanted,
+        parallel=parallel or max(1, cores // wanted),
+        memory_bytes=there,
+        disk_bytes=disk or shutil.disk_usage(work).free,
+    )
+
+
+def _available_memory() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return SLOT_MEMORY

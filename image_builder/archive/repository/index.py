@@ -1,0 +1,97 @@
+"""The build repository as apt reads it: one flat index, whose files never change their bytes under one name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from image_builder.archive.repository.cache import Cache
+from image_builder.archive.repository.full import bring_about, scan
+from image_builder.archive.repository.names import import_name, split_import
+from image_builder.archive.repository.winners import Provider
+from image_builder.archive.results import STANZAS
+from image_builder.errors import PipelineError, SurroundingsError
+
+FILES = "files"
+ORIGIN = "image-builder"  # what apt in a build chroot knows it by
+KEPT_S = 86_400.0  # how long a build may still fetch what its Packages named
+
+
+def write_index(folder: Path, results: Path, offered: Iterable[Provider], cache: Cache, now: float) -> Path:
+    """Write Packages and Release, link files/; returns folder. results: of this suite and architecture.
+
+    Only .debs are in it: installers' packages (.udeb) are not for chroots. Raises SurroundingsError.
+    """
+    debs = sorted((one for one in offered if one.suffix == ".deb"), key=lambda one: one.name)
+    paths: dict[str, tuple[int, Path]] = {}
+    text = []
+    for one, stanza in _stanzas(results, debs):
+        text.append(stanza)
+        paths[_filename(stanza).removeprefix(f"{FILES}/")] = (one.inode, results / one.source / one.file)
+    there = scan(folder / FILES)
+    shall = {name: inode for name, (inode, _) in paths.items()}
+    gone = [f"{folder.name}/{name}" for name in there if name not in shall]
+    cache.retire(gone, now)
+    cache.recall(f"{folder.name}/{name}" for name in shall)
+    old = cache.retired(now - KEPT_S, f"{folder.name}/")
+    for path in old:
+        there.pop(path.partition("/")[2], None)
+        (folder / FILES / path.partition("/")[2]).unlink(missing_ok=True)
+    cache.recall(old)
+    bring_about(folder / FILES, {n: i for n, i in there.items() if n in shall}, shall, lambda name: str(paths[name][1]))
+    data = "\n".join(text).encode("utf-8", "surrogateescape")
+    # Nothing that changes from one writing to the next is in it: the same results are the same bytes.
+    release = (
+        f"Origin: {ORIGIN}\nLabel: build repository\nDate: Thu, 01 Jan 1970 00:00:00 UTC\n"
+        f"SHA256:\n {hashlib.sha256(data).hexdigest()} {len(data)} Packages\n"
+    )
+    _write(folder / "Packages", data)
+    _write(folder / "Release", release.encode())
+    return folder
+
+
+def _stanzas(results: Path, debs: Iterable[Provider]) -> Iterator[tuple[Provider, str]]:
+    """Each package with its paragraph, as it was written when its result was accepted."""
+    known: dict[tuple[str, str], dict[str, str]] = {}
+    for one in debs:
+        key = (one.source, one.origin)
+        if key not in known:
+            name = import_name(one.origin, STANZAS) if one.origin else STANZAS
+            known[key] = _read(results / one.source / name)
+        stanza = known[key].get(split_import(one.file)[1])
+        if stanza is None:
+            hint = "remove this result and build it anew"
+            raise PipelineError(f"has no paragraph for {one.file}", where=results / one.source, hint=hint)
+        yield one, stanza
+
+
+def _read(path: Path) -> dict[str, str]:
+    """File name of a package -> its paragraph."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as e:
+        raise SurroundingsError(f"cannot be read: {e.strerror or e}", where=path) from e
+    paragraphs = (part.strip("\n") + "\n" for part in text.split("\n\n") if part.strip())
+    return {_filename(paragraph).partition("-")[2]: paragraph for paragraph in paragraphs}
+
+
+def _filename(stanza: str) -> str:
+    """files/PIECE-OF-HASH-NAME.deb"""
+    start = stanza.rindex("\nFilename: ") + len("\nFilename: ")
+    return stanza[start : stanza.index("\n", start)]
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as e:
+        raise SurroundingsError(f"cannot be written: {e.strerror or e}", where=path) from e
+    finally:
+        part.unlink(missing_ok=True)

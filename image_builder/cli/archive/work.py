@@ -1,0 +1,33 @@
+"""image-builder archive build, clean: for the package somebody works on."""
+
+from __future__ import annotations
+
+import click
+
+from image_builder.archive.requests import Action, Request
+from image_builder.cli.archive.asking import move_options
+from image_builder.cli.archive.context import Opened
+from image_builder.cli.archive.moves import Ask
+
+FIRST = 1_000_000  # build priority: before all that anybody asks for otherwise
+
+
+@click.command()
+@move_options
+def build(opened: Opened, ask: Ask) -> None:  # noqa: ARG001
+    """Have packages built again, whatever became of them, before all others.
+
+    They are queued in the state BD-Uninstallable until their build dependencies were looked at; what builds them is
+    `image-builder archive run`, whether it runs now or is started later.
+    """
+    ask(Request(Action.WANT, user="", number=FIRST))
+
+
+@click.command()
+@move_options
+def clean(opened: Opened, ask: Ask) -> None:  # noqa: ARG001
+    """Forget what became of packages, as if they had never been built: failures, binary NMUs, what is installed.
+
+    Their earlier attempts stay on record. Their files leave the repository with the next update of it.
+    """
+    ask(Request(Action.CLEAN, user=""))
