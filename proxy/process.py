@@ -27,7 +27,7 @@ from proxy.journal import Counters, Reader
 log = logging.getLogger(__name__)
 
 READY_S = 60.0
-END_S = 5.0
+END_S = 12.0  # for what came to get onto the disk
 
 
 def start(

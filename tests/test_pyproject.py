@@ -43,5 +43,5 @@ def test_every_dependency_has_a_lower_bound_and_a_word(project: dict[str, Any]) 
     extras = project["project"]["optional-dependencies"]
     wanted = project["project"]["dependencies"] + [name for names in extras.values() for name in names]
     for name in wanted + project["build-system"]["requires"]:
-        assert re.fullmatch(r"[A-Za-z0-9-]+>=[0-9.]+(; .+)?", name)
+        assert re.fullmatch(r"[A-Za-z0-9-]+(\[[a-z]+\])?>=[0-9.]+(; .+)?", name)
         assert re.search(rf'"{re.escape(name)}"[],]+ +# \w+', TEXT), f"{name}: what is it for?"

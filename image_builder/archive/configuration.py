@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic import BeforeValidator as Before
 
 from image_builder.architectures import native_architecture
 from image_builder.archive import yaml_lines
+from image_builder.archive.fields import FilePath, Name, Seconds, Size, Words, in_folder, there
 from image_builder.archive.indices.words import is_name
 from image_builder.archive.model import Base, Outcome
 from image_builder.archive.priority import Order, Weights
@@ -24,38 +24,6 @@ from image_builder.errors import ConfigError
 from proxy.archive.sources import Source, merged, parse
 
 CONFIG_NAME = "archive.yaml"
-WORD = r"^[A-Za-z0-9][A-Za-z0-9+.~_-]*$"
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-
-def _in_folder(path: Path, info: ValidationInfo) -> Path:
-    """Paths are meant from the folder of the file they stand in."""
-    folder = info.context["folder"] if info.context else Path.cwd()
-    return Path(os.path.normpath(folder / path.expanduser()))
-
-
-def _there(path: Path) -> Path:
-    if not path.exists():
-        raise ValueError("is not there")
-    return path
-
-
-def _in_bytes(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", value, re.IGNORECASE)
-    return value if match is None else int(float(match[1]) * _UNITS[match[2].upper()])
-
-
-def _words(value: Any) -> Any:
-    return tuple(value.split()) if isinstance(value, str) else value
-
-
-FilePath = Annotated[Path, AfterValidator(_in_folder)]
-Words = Annotated[tuple[str, ...], Before(_words)]  # a list, or words with blanks between
-Size = Annotated[int, Before(_in_bytes), Field(gt=0)]  # bytes; "8G" in the file
-Seconds = Annotated[float, Field(gt=0)]
-Name = Annotated[str, Field(pattern=WORD)]
 
 
 class _Model(BaseModel):
@@ -193,7 +161,7 @@ class ArchiveConfig(_Model):
     suite: Name = "trixie"
     architectures: Annotated[Words, Field(min_length=1)] = Field(default_factory=lambda: (native_architecture(),))
     packages: Choice = Choice()
-    local: tuple[Annotated[Path, AfterValidator(_in_folder), AfterValidator(_there)], ...] = ()
+    local: tuple[Annotated[Path, AfterValidator(in_folder), AfterValidator(there)], ...] = ()
     blacklist: tuple[Blacklisted, ...] = ()
     architecture_rules: FilePath | None = None  # a list in the manner of Packages-arch-specific
     toolchain: Toolchain = Toolchain()
@@ -204,7 +172,8 @@ class ArchiveConfig(_Model):
     cycles: Cycles = Cycles()
     schedule: Schedule = Schedule()
     publish: Publish = Publish()
-    database: str = Field(default="archive.sqlite", validate_default=True)  # a path, or postgresql://…
+    # A path, or postgresql://…; in no record: there may be a password in it.
+    database: str = Field(default="archive.sqlite", validate_default=True, exclude=True, repr=False)
     results: FilePath = Field(default=Path("results"), validate_default=True)
     repository: FilePath = Field(default=Path("repository"), validate_default=True)
     work: FilePath = Field(default=Path("work"), validate_default=True)  # what may be deleted when nothing runs
@@ -218,7 +187,7 @@ class ArchiveConfig(_Model):
     @field_validator("database")
     @classmethod
     def _database(cls, value: str, info: ValidationInfo) -> str:
-        return value if re.match(r"[a-z0-9+]+:", value) else str(_in_folder(Path(value), info))
+        return value if re.match(r"[a-z0-9+]+:", value) else str(in_folder(Path(value), info))
 
     @field_validator("sources", mode="after")
     @classmethod
@@ -253,7 +222,7 @@ def _texts_of_sources(entries: tuple[str, ...], info: ValidationInfo) -> tuple[s
     for entry in entries:
         text = entry
         if re.fullmatch(r"\S+\.(list|sources)", entry):
-            path = _in_folder(Path(entry), info)
+            path = in_folder(Path(entry), info)
             try:
                 text = path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as e:

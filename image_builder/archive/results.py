@@ -171,9 +171,13 @@ class Results:
     def locked(self, suite: str) -> Iterator[None]:
         """Nothing of a suite changes for the length of the block but by who holds it; what a kill left is mended."""
         path = self.folder / suite / _LOCK
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("a")
+        except OSError as e:
+            raise SurroundingsError(f"cannot be locked: {e.strerror or e}", where=path) from e
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             self._mend(suite)
             yield
 

@@ -62,13 +62,16 @@ def group(memory_bytes: int | None, processes: int | None) -> Iterator[list[Path
 
 
 def clear() -> int:
-    """Remove the groups that killed processes left; return how many."""
+    """Remove the groups that killed processes left, wherever those had been started; return how many."""
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    tops = [fields[4] for fields in mounts if fields[fields.index("-") + 1] in ("cgroup", "cgroup2")]
     count = 0
-    for place in dict.fromkeys(places()):
-        for directory in place.glob(f"{PREFIX}*") if place else ():
-            with suppress(OSError), _held(directory):
-                directory.rmdir()
-                count += 1
+    for top in tops:
+        for base, folders, _ in os.walk(top):
+            for directory in [Path(base, name) for name in folders if name.startswith(PREFIX)]:
+                with suppress(OSError), _held(directory):
+                    directory.rmdir()
+                    count += 1
     return count
 
 

@@ -47,10 +47,6 @@ class Fetches:
             if self._store.has(entry.sha256, entry.size_bytes):
                 return None
             fetch = Fetch(entry, hold=entry.sha256 in self._spoiled)
-            if self._offline:
-                fetch.fail(Refusal(404, "it is not in the store, and nothing is fetched offline"))
-                fetch.over.set()
-                return fetch
             self._running[entry.sha256] = fetch
         self._pool.submit(self._run, fetch)
         return fetch
@@ -168,6 +164,10 @@ class Fetches:
 
     def _fill(self, fetch: Fetch, part: Part) -> str:
         """From one address after the other until the bytes are right; where they came from. Raises FailedError."""
+        if part.got and part.right():  # a killed proxy had all of it, and no time to get it into the store
+            return "store"
+        if self._offline:
+            raise FailedError(Refusal(404, "it is not in the store, and nothing is fetched offline"))
         problems: list[Exception] = []
         addresses = deque(self._store.addresses(fetch.entry.sha256, fetch.entry.urls))
         while addresses:

@@ -34,7 +34,7 @@ from proxy.upstream import Settings, configure
 
 log = logging.getLogger(__name__)
 
-SETTLE_S = 4.0  # who started us waits a little longer before it kills
+SETTLE_S = 8.0  # who started us waits a little longer before it kills
 ADDON = Path(__file__).parents[1] / "addon" / "main.py"
 
 

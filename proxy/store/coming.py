@@ -68,7 +68,7 @@ class Part:
         self.got += len(data)
 
     def gather(self) -> None:
-        """Write nothing before commit(): of a small file nobody reads along, and those who wait need no disk for it."""
+        """Keep what comes until write_back(): nobody reads a small file along, and who waits needs no disk for it."""
         self.gathered = b""
 
     def _write(self, data: bytes) -> None:

@@ -87,6 +87,18 @@ def test_it_goes_with_the_build_however_that_ends(by: signal.Signals) -> None:
     until(lambda: not runs("arm64"), f"still there after {by.name}")
 
 
+@pytest.fixture
+def mounted() -> Iterator[None]:
+    """The list of the kernel's is mounted somewhere, as on most machines; entries outlive who made them then."""
+    script = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc && echo mounted && exec cat"
+    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"mounted\n"
+        yield
+
+
+@pytest.mark.usefixtures("mounted")
 def test_what_a_killed_keeper_left_is_made_anew() -> None:
     with holder() as build:
         children = Path(f"/proc/{build.pid}/task/{build.pid}/children").read_text().split()

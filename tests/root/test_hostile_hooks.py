@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -237,3 +240,21 @@ def test_it_is_ended_when_the_disk_runs_short(hostile: Hostile) -> None:
     assert (outcome.stopped, outcome.seconds < 10) == ("no space left", True)
     found = judged(Work("", {}, {}), outcome, "", timeout_s=60)
     assert found is not None and (found.reason, found.surroundings) == ("no space left", True)
+
+
+def test_control_groups_of_the_killed_are_cleared_and_no_others() -> None:
+    program = """
+        from image_builder.sandbox import limits
+        with limits.group(None, None) as files:
+            print(*[file.parent for file in files], flush=True)
+            input()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        made = [Path(word) for word in child.stdout.readline().split()]
+        limits.clear()
+        assert made and all(directory.is_dir() for directory in made), "its maker lives"
+        child.kill()
+    limits.clear()
+    assert not [directory for directory in made if directory.exists()]

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,10 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from image_builder.scratch import scratch
+
 PROGRAMS = Path("/usr/lib/postgresql")  # Debian keeps them by version, outside PATH
+PLACE = Path(f"/tmp/image-builder-postgresql-{os.geteuid()}")  # the path of a socket has 107 bytes at most
 USER = "postgres"  # of Debian's package; the server refuses to run as root
 
 
@@ -32,18 +34,17 @@ class Server:
         """A server in a new folder; both are gone after the block."""
         found = sorted(PROGRAMS.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
         assert found, "these tests need Debian's package postgresql"
-        folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # the path of a socket has 107 bytes at most
-        server = cls(found[-1].parent, folder)
-        try:
+        with scratch(PLACE) as folder:
+            server = cls(found[-1].parent, folder)
             if os.geteuid() == 0:
                 shutil.chown(folder, USER)
             data = folder / "data"
             server._run("initdb", "-D", data, "-A", "trust", "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
-            server.start()
-            yield server
-        finally:
-            server.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                server.start()
+                yield server
+            finally:
+                server.stop()
 
     def new_database(self) -> str:
         """Make what serves as an empty database, and return its address: a schema, since a database takes a second."""

@@ -68,6 +68,7 @@ MIGRATIONS = (
   started DOUBLE PRECISION NOT NULL, heartbeat DOUBLE PRECISION NOT NULL, lease_until DOUBLE PRECISION NOT NULL,
   time_limit_seconds DOUBLE PRECISION NOT NULL, expected_seconds DOUBLE PRECISION NOT NULL,
   expected_memory_bytes BIGINT NOT NULL, expected_disk_bytes BIGINT NOT NULL, alone BOOLEAN NOT NULL,
+  forgiven BOOLEAN NOT NULL,
   state TEXT NOT NULL, finished DOUBLE PRECISION, outcome TEXT, seconds DOUBLE PRECISION NOT NULL,
   memory_bytes BIGINT NOT NULL, disk_bytes BIGINT NOT NULL, log TEXT NOT NULL, reason TEXT NOT NULL)""",
             "CREATE INDEX attempts_ended ON attempts (run, finished)",

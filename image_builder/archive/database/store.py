@@ -16,9 +16,11 @@ from image_builder.archive.database.views import View
 from image_builder.archive.importing import Found, Verdict
 from image_builder.archive.model import Attempt, Base, Key
 from image_builder.archive.priority import Weights
-from image_builder.archive.requests import Answer, Refusal, Request
+from image_builder.archive.requests import Action, Answer, Moved, Refusal, Request
 from image_builder.archive.states import State
 from image_builder.errors import PipelineError
+
+_ANEW = (Action.GIVE_BACK, Action.WANT, Action.CLEAN)
 
 
 class Database(View):
@@ -97,7 +99,11 @@ class Database(View):
     def move_many(
         self, run: int, keys: Iterable[Key], request: Request, now: float, *, dry_run: bool = False
     ) -> list[tuple[Key, Answer]]:
-        """Ask for the same move of many packages; each is answered by itself. dry_run: answer, and change nothing."""
+        """Ask for the same move of many packages; each is answered by itself. dry_run: answer, and change nothing.
+
+        Who is given back, wanted or cleaned here is tried as if for the first time; give-backs that follow from a
+        result or from a lease that is over count on.
+        """
         answers = []
         request = moving.clean(request)
         for (suite, architecture), group in groupby(sorted(keys), key=lambda k: (k.suite, k.architecture)):
@@ -106,6 +112,8 @@ class Database(View):
                 for key in group:
                     answer = moving.move(connection, terms, key, request, now, self.weights, dry_run=dry_run)
                     answers.append((key, answer))
+                    if isinstance(answer, Moved) and request.action in _ANEW and not dry_run:
+                        trying.forgive(connection, run, key)
         return answers
 
     def merge(

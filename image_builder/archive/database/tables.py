@@ -95,6 +95,7 @@ attempts = Table(
     Column("expected_memory_bytes", BigInteger),
     Column("expected_disk_bytes", BigInteger),
     Column("alone", Boolean),
+    Column("forgiven", Boolean),  # somebody has asked for another try since: not counted any more
     Column("state", Text),  # "live", "finished", "void"
     Column("finished", Double),
     Column("outcome", Text),

@@ -25,6 +25,7 @@ _columns = [*attempts.c, runs.c.name.label("run_name")]
 _select = select(*_columns).join(runs, runs.c.id == attempts.c.run)
 _one = _select.where(attempts.c.id == bindparam("identity"))
 SETTLED = (State.INSTALLED, State.FAILED, State.NOT_FOR_US, State.AUTO_NOT_FOR_US)
+_COUNTED = (attempts.c.outcome.is_not(None), attempts.c.forgiven.is_(False))
 LIVE = attempts.c.state == literal_column("'live'")  # as it stands in the indices
 _close = update(attempts).where(attempts.c.id == bindparam("identity"))
 _renew = update(attempts).where(attempts.c.id == bindparam("identity"))
@@ -81,6 +82,7 @@ def start(
             "expected_memory_bytes": package.memory_bytes,
             "expected_disk_bytes": package.disk_bytes,
             "alone": wanted.alone,
+            "forgiven": False,
             "state": "live",
             "seconds": 0.0,
             "memory_bytes": 0,
@@ -208,7 +210,7 @@ def unsettled(connection: Connection, run: int) -> list[AttemptRecord]:
                 attempts.c.version == packages.c.version,
             ),
         )
-        .where(attempts.c.run == run, attempts.c.outcome.is_not(None))
+        .where(attempts.c.run == run, *_COUNTED)
         .where(packages.c.state.not_in([state.value for state in SETTLED]))
         .order_by(attempts.c.id)
     )
@@ -225,11 +227,16 @@ def of_package(run: int, key: Key) -> tuple[Any, ...]:
     )
 
 
+def forgive(connection: Connection, run: int, key: Key) -> None:
+    """Count the attempts at a package no more: somebody wants it to be tried as if for the first time."""
+    connection.execute(update(attempts).where(*of_package(run, key)).values(forgiven=True))
+
+
 def counts(connection: Connection, run: int, key: Key, version: str) -> dict[Outcome, int]:
-    """How often each outcome has happened to one version of a package."""
+    """How often each outcome has happened to one version of a package since somebody last asked for another try."""
     query = (
         select(attempts.c.outcome, func.count())
-        .where(*of_package(run, key), attempts.c.version == version, attempts.c.outcome.is_not(None))
+        .where(*of_package(run, key), attempts.c.version == version, *_COUNTED)
         .group_by(attempts.c.outcome)
     )
     return {Outcome(outcome): number for outcome, number in connection.execute(query)}

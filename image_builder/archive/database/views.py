@@ -166,7 +166,10 @@ class View:
             return trying.ended(connection, run, begin, end)
 
     def retried(self, run: int) -> dict[Key, list[AttemptRecord]]:
-        """The attempts that have ended, oldest first, of packages whose end is open; at the version still wanted."""
+        """The attempts that have ended, oldest first, of packages whose end is open; at the version still wanted.
+
+        Without those from before somebody asked for another try.
+        """
         found: dict[Key, list[AttemptRecord]] = {}
         with self.reading() as connection:
             for record in trying.unsettled(connection, run):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 
-from image_builder.archive.importing import Verdict
+from image_builder.archive.importing import INSTALLABLE, Verdict
 from image_builder.archive.indices.relations import NO_PROFILES, Groups, build_dependencies, parse, reduced, written
 from image_builder.archive.installability.question import (
     DEP_WAIT,
@@ -76,6 +76,6 @@ def _joined(field: str, more: Groups) -> str:
 def verdict_of(name: str, answer: Answer) -> Verdict:
     """An answer in the words of the database."""
     if answer.installable:
-        return Verdict()
+        return INSTALLABLE
     verb = "waits for" if name.startswith("depwait") else "needs"
     return Verdict(words(answer.reasons, verb) or "cannot be installed", to_json(answer.reasons))

@@ -7,7 +7,8 @@ too.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import lru_cache
 
 from image_builder.archive.indices.relations import Alternative, Group, first_only, parse
 from image_builder.archive.indices.versions import key, satisfies
@@ -74,12 +75,9 @@ class Universe:
         texts = (text.strip() for field in NEEDS for text in relations.get(field, "").split(","))
         return [text for text in texts if text]
 
-    def names(self, field: str) -> set[str]:
+    def names(self, field: str) -> Set[str]:
         """The names a field mentions, whatever it wants of them; none of a field that cannot be read."""
-        try:
-            return {alternative.name for alternative in _alternatives(field)}
-        except PipelineError:
-            return set()
+        return _names(field)
 
     def under(self, name: str) -> list[int]:
         """All packages of a name, and all that provide it, in any version."""
@@ -178,6 +176,15 @@ class Universe:
         ]
 
 
-def _alternatives(field: str) -> list[Alternative]:
+@lru_cache(maxsize=100_000)  # a universe is made anew after each change, of much the same fields
+def _alternatives(field: str) -> tuple[Alternative, ...]:
     """Every package a field names. Raises PipelineError for a field that cannot be read."""
-    return [alternative for group in parse(field) for alternative in group]
+    return tuple(alternative for group in parse(field) for alternative in group)
+
+
+@lru_cache(maxsize=200_000)
+def _names(field: str) -> Set[str]:
+    try:
+        return frozenset(alternative.name for group in parse(field) for alternative in group)
+    except PipelineError:
+        return frozenset()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from image_builder.archive.repository.full import scan
 from image_builder.archive.repository.names import SUFFIXES, import_name, split_import
 from image_builder.archive.repository.repository import Repository
 from image_builder.archive.repository.winners import Provider, winners
@@ -18,12 +19,12 @@ INSTALLER = "/debian-installer"  # after a component's name: where installers lo
 
 @dataclass
 class Contents:
-    """files: name in the archive -> where it is. lists: (section, architecture or "source") -> names, sorted.
+    """files: name in the archive -> where it is, and its inode. lists: (section, architecture or "source") -> names.
 
     A section is a component, or a component and INSTALLER.
     """
 
-    files: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, tuple[Path, int]] = field(default_factory=dict)
     lists: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     @property
@@ -49,7 +50,7 @@ def contents(repository: Repository, suite: str, components: Mapping[str, str]) 
                 component = components.get(one.name) or delivery.component(file)
                 name = f"{delivery.folder(component)}/{file}"
                 section = component + (INSTALLER if one.suffix == ".udeb" else "")
-                found.files[name] = top / source / one.file
+                found.files[name] = (top / source / one.file, one.inode)
                 found.lists.setdefault((section, architecture), []).append(name)
     _add_sources(found, results, suite)
     for names in found.lists.values():
@@ -99,12 +100,14 @@ def _by_delivery(offered: Iterable[Provider]) -> dict[tuple[str, str], list[Prov
 
 def _add_sources(found: Contents, results: Results, suite: str) -> None:
     for source in results.sources(suite, SOURCE):
+        place = results.place(suite, SOURCE, source)
+        inodes = scan(place)  # before the record: whoever links a file sees whether it is still the one that was meant
         result = results.read(suite, SOURCE, source)
         if result is None:
             continue
         folder = pool_folder(result.component, source, _digest(result, ("",)))
         for entry in result.files:
-            found.files[f"{folder}/{entry.name}"] = results.place(suite, SOURCE, source) / entry.name
+            found.files[f"{folder}/{entry.name}"] = (place / entry.name, inodes.get(entry.name, 0))
             if entry.name.endswith(".dsc"):
                 found.lists.setdefault((result.component, SOURCE), []).append(f"{folder}/{entry.name}")
 

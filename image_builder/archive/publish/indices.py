@@ -18,7 +18,7 @@ from pathlib import Path
 
 from image_builder.archive.publish.contents import INSTALLER, Contents
 from image_builder.archive.results import SOURCE
-from image_builder.errors import PipelineError, SurroundingsError
+from image_builder.errors import CommandError, PipelineError, SurroundingsError
 from image_builder.files import write_whole
 from image_builder.run import run
 
@@ -91,22 +91,37 @@ def stage(cache: Path, contents: Contents) -> dict[str, Path]:
     it. Raises FileNotFoundError when a result was replaced since contents were read.
     """
     staged = {}
-    for name, path in contents.files.items():
+    for name, (path, inode) in contents.files.items():
         target = staged[name] = cache / "tree" / name
         if target.exists():
             continue
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, target)
+            _link(path, inode, target)
         except FileNotFoundError:
             raise
         except OSError as e:
-            if e.errno != errno.EXDEV:
-                raise SurroundingsError(f"cannot be linked: {e.strerror or e}", where=target) from e
-            part = target.with_name(f".{target.name}.part")
-            shutil.copy2(path, part)
-            part.rename(target)
+            raise SurroundingsError(f"cannot be linked: {e.strerror or e}", where=target) from e
     return staged
+
+
+def _link(path: Path, inode: int, target: Path) -> None:
+    """Another name for this file, and no other that may have taken its place meanwhile; or a copy of it."""
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        os.link(path, part)
+        found = part.stat().st_ino
+    except OSError as e:
+        if e.errno != errno.EXDEV:
+            raise
+        with path.open("rb") as file, part.open("wb") as copy:
+            found = os.fstat(file.fileno()).st_ino
+            shutil.copyfileobj(file, copy)
+    if found != inode:
+        part.unlink()
+        raise FileNotFoundError(errno.ENOENT, "another file is there now", os.fspath(path))
+    part.rename(target)
 
 
 def sweep(cache: Path, names: Collection[str]) -> None:
@@ -128,56 +143,58 @@ def sweep(cache: Path, names: Collection[str]) -> None:
 
 def _packages(work: Path, cache: Path, contents: Contents, architectures: list[str]) -> dict[str, bytes]:
     """Name below the suite's folder -> index, not compressed."""
-    expected: dict[str, int] = {}
-    trees = []
-    for kind, suffixes in (("", ".deb .ddeb"), (INSTALLER, ".udeb")):
-        sections = [c + kind for c in contents.components if not kind or any(s == c + kind for s, _ in contents.lists)]
-        if not sections:
-            continue
-        for section in sections:
-            for architecture in [*architectures, *([] if kind else [SOURCE])]:
-                names = contents.lists.get((section, architecture), [])
-                path = work / "lists" / f"{section.replace('/', '_')}-{architecture}"
-                path.write_text("".join(f"{name}\n" for name in names))
-                last = "source/Sources" if architecture == SOURCE else f"binary-{architecture}/Packages"
-                expected[f"{section}/{last}"] = len(names)
-            (work / "dists" / section).mkdir(parents=True, exist_ok=True)
-        trees.append((sections, suffixes, [*architectures, *([] if kind else [SOURCE])]))
-    for sections, suffixes, kinds in trees:
-        for section in sections:
-            for architecture in kinds:
-                _generate(work, cache, section, architecture, suffixes)
     found = {}
-    for name, count in expected.items():
-        data = (work / "dists" / name).read_bytes()
-        there = data.count(b"\nPackage: ") + data.startswith(b"Package: ")
-        if there != count:
-            what = f"{name} has {there} packages, there should be {count}"
-            raise PipelineError(what, where=work, hint="apt-ftparchive could not read a package: verify the results")
-        found[name] = data
+    for component in contents.components:
+        for architecture in architectures:
+            found |= _index(work, cache, contents, component, architecture, ".deb .ddeb")
+        found |= _index(work, cache, contents, component, SOURCE, ".dsc")
+        installer = component + INSTALLER
+        if any(section == installer for section, _ in contents.lists):
+            for architecture in architectures:
+                found |= _index(work, cache, contents, installer, architecture, ".udeb")
     return found
 
 
-def _generate(work: Path, cache: Path, section: str, architecture: str, suffixes: str) -> None:
-    """Run apt-ftparchive for one index."""
-    last = "source/Sources" if architecture == SOURCE else f"binary-{architecture}/Packages"
-    target = work / "dists" / section / last
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _index(
+    work: Path, cache: Path, contents: Contents, section: str, architecture: str, suffixes: str
+) -> dict[str, bytes]:
+    """One index by its name. Raises PipelineError when a package is not in it."""
+    names = contents.lists.get((section, architecture), [])
     listed = f"{section.replace('/', '_')}-{architecture}"
-    kind = "Sources" if architecture == SOURCE else "Packages"
+    (work / "lists" / listed).write_text("".join(f"{name}\n" for name in names))
+    kind, database = ("Sources", "SrcCacheDB") if architecture == SOURCE else ("Packages", "BinCacheDB")
+    name = f"{section}/source/Sources" if architecture == SOURCE else f"{section}/binary-{architecture}/Packages"
+    target = work / "dists" / name
+    target.parent.mkdir(parents=True, exist_ok=True)
     words = [
         f'Dir {{ ArchiveDir "{cache / "tree"}"; CacheDir "{cache / "seen"}"; FileListDir "{work / "lists"}"; }};',
-        f'BinDirectory "pool" {{ {kind} "{target}"; {kind}::Compress "."; FileList "{listed}";',
-        f'  {kind}::Extensions "{".dsc" if kind == "Sources" else suffixes}";',
-        f'  {"SrcCacheDB" if kind == "Sources" else "BinCacheDB"} "{listed}.db"; }};',
+        f'BinDirectory "pool" {{ {kind} "{target}"; {kind}::Compress "."; {kind}::Extensions "{suffixes}";',
+        f'  FileList "{listed}"; {database} "{listed}.db"; }};',
     ]
     write_whole(work / "apt-ftparchive.conf", "\n".join(words) + "\n")
     # dpkg-source wants the MD5 sums of sources; nobody wants those of packages.
     sums = ["SHA1", "SHA512", *(["MD5"] if kind == "Packages" else [])]
     options = [word for one in sums for word in ("-o", f"APT::FTPArchive::{one}=false")]
-    run(["apt-ftparchive", "--quiet", *options, "generate", work / "apt-ftparchive.conf"], hint=_HINT)
-    if not target.exists():  # nothing was listed
-        target.touch()
+    seen = cache / "seen" / f"{listed}.db"
+    for again in (True, False):
+        try:
+            run(["apt-ftparchive", "--quiet", *options, "generate", work / "apt-ftparchive.conf"], hint=_HINT)
+        except CommandError:
+            if not (again and seen.exists()):
+                raise
+        else:
+            data = target.read_bytes() if target.exists() else b""  # it writes none where nothing was listed
+            there = data.count(b"\nPackage: ") + data.startswith(b"Package: ")
+            if there == len(names):
+                return {name: data}
+            if not again:
+                what = f"{name} has {there} packages, there should be {len(names)}"
+                hint = "apt-ftparchive could not read a package: verify the results"
+                raise PipelineError(what, where=work, hint=hint)
+        # What it remembers was damaged when it was killed, which it does not always say: let it read all again.
+        seen.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+    raise AssertionError("the second time it ends in one way or the other")
 
 
 def _release(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -57,24 +58,33 @@ def publish(
     if keep < 1:
         raise PipelineError("at least one publication has to stay", where=place.where)
     cache = cache.absolute()
-    with _alone(cache), place.locked():
-        done = []
-        for description in suites:
-            say(f"{description.published}: reading results")
-            found, staged = _staged(repository, description, cache)
-            _not_older(place, description.published, date)
-            say(f"{description.published}: {len(staged)} files, making indices")
-            made = indices(description, found, repository.architectures(description.suite), date=date, cache=cache)
-            inrelease = signer.sign(made.release, date)
-            _place_key(place, signer)
-            one = Deployment(place, description.published, staged, made, check=check)
-            say(f"{description.published}: {len(one.missing)} files are new")
-            uploaded, size, removed = one.carry_out(inrelease, keep)
-            sources = sum(len(names) for (_, kind), names in found.lists.items() if kind == SOURCE)
-            packages = {n for (_, kind), names in found.lists.items() if kind != SOURCE for n in names}
-            done.append(Published(description.published, len(packages), sources, uploaded, size, removed))
-        sweep(cache, {name for one in read_generations(place).values() for name in one.names})
-    return done
+    try:
+        with _alone(cache), place.locked():
+            return [_one(repository, place, suite, date, signer, cache, keep, check, say) for suite in suites]
+    except OSError as e:
+        hint = "free some room; the same call goes on from here" if e.errno == errno.ENOSPC else ""
+        raise SurroundingsError(f"{e.strerror or e}", where=e.filename or cache, hint=hint) from e
+
+
+def _one(
+    repository: Repository, place: Place, description: SuiteDescription, date: int, signer: Signer, cache: Path,
+    keep: int, check: bool, say: Callable[[str], object],
+) -> Published:  # fmt: skip
+    name = description.published
+    say(f"{name}: reading results")
+    found, staged = _staged(repository, description, cache)
+    _not_older(place, name, date)
+    say(f"{name}: {len(staged)} files, making indices")
+    made = indices(description, found, repository.architectures(description.suite), date=date, cache=cache)
+    inrelease = signer.sign(made.release, date)
+    _place_key(place, signer)
+    deployment = Deployment(place, name, staged, made, check=check)
+    say(f"{name}: {len(deployment.missing)} files are new")
+    uploaded, size, removed = deployment.carry_out(inrelease, keep)
+    sweep(cache, {name for one in read_generations(place).values() for name in one.names})
+    sources = sum(len(names) for (_, kind), names in found.lists.items() if kind == SOURCE)
+    packages = {n for (_, kind), names in found.lists.items() if kind != SOURCE for n in names}
+    return Published(name, len(packages), sources, uploaded, size, removed)
 
 
 def _place_key(place: Place, signer: Signer) -> None:

@@ -121,20 +121,28 @@ def opened(path: Path) -> Iterator[Cache]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    for _ in range(2):
-        connection = sqlite3.connect(path, isolation_level=None, timeout=60)
-        try:
-            # A power loss may undo the last changes, not halve one; the folders' identities tell.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError("of another version")
-            return connection
-        except sqlite3.DatabaseError:
-            connection.close()
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-    raise AssertionError("an empty database cannot be wrong")
+    try:
+        return _prepared(path)
+    except sqlite3.OperationalError:  # of the surroundings: the disk is full, or may not be written
+        raise
+    except sqlite3.DatabaseError:  # not one of ours
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return _prepared(path)
+
+
+def _prepared(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=60)
+    try:
+        # A power loss may undo the last changes, not halve one; the folders' identities tell.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
+        elif version != _VERSION:
+            raise sqlite3.DatabaseError("of another version")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,12 +120,14 @@ class Repository:
 
     @contextmanager
     def _locked(self, suite: str) -> Iterator[Cache]:
-        with (
-            self._repository_lock(suite),
-            self.results.locked(suite),
-            opened(self.folder / suite / ":bininfo") as cache,
-        ):
-            yield cache
+        path = self.folder / suite / ":bininfo"
+        with self._repository_lock(suite), self.results.locked(suite):
+            try:
+                with opened(path) as cache:
+                    yield cache
+            except (sqlite3.Error, OSError) as e:
+                hint = "free some room, if the disk is full; the file itself may be deleted"
+                raise SurroundingsError(f"cannot be written: {e}", where=path, hint=hint) from e
 
     @contextmanager
     def _repository_lock(self, suite: str) -> Iterator[None]:

@@ -14,7 +14,6 @@ CAUSES = {
     Outcome.TIMEOUT: Cause.TIMEOUT,
     Outcome.CHROOT_PROBLEM: Cause.CHROOT_PROBLEM,
     Outcome.BUILDER_FAULT: Cause.BUILDER_FAULT,
-    Outcome.CANCELLED: Cause.CANCELLED,
 }
 
 
@@ -76,7 +75,9 @@ def decide(outcome: Outcome, cause: str, before: Sequence[Tried], this_alone: bo
     if outcome is Outcome.SUCCEEDED:
         return Move(Action.BUILT)
     if outcome is Outcome.CANCELLED:
-        return Move(Action.CANCEL, Cause.CANCELLED, cause)
+        # Whoever cancels a package tells the database, and the attempt is void then. This one was wanted: its machine
+        # was stopped.
+        return Move(Action.GIVE_BACK, Cause.NONE, cause)
     ended_so = 1 + sum(one.outcome is outcome for one in before)
     if outcome in DOUBTFUL and limits.alone and not this_alone and not any(_judged_alone(one) for one in before):
         return Move(Action.GIVE_BACK, CAUSES.get(outcome, Cause.NONE), f"{cause}; tried again alone")
@@ -91,8 +92,9 @@ def decide(outcome: Outcome, cause: str, before: Sequence[Tried], this_alone: bo
 
 
 def next_alone(before: Sequence[Tried], limits: Limits) -> bool:
-    """Whether the next attempt is to have its machine for itself: one failed, and not for the machine's fault."""
-    return limits.alone and any(one.outcome in DOUBTFUL for one in before)
+    """Whether the next attempt is to have its machine for itself: it failed, or machines could not bear it twice."""
+    faults = sum(one.outcome is Outcome.BUILDER_FAULT for one in before)
+    return limits.alone and (faults >= 2 or any(one.outcome in DOUBTFUL for one in before))
 
 
 def _judged_alone(one: Tried) -> bool:

@@ -7,24 +7,23 @@ and a start after SIGKILL are the same thing.
 from __future__ import annotations
 
 import logging
-import os
-import uuid
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from image_builder.archive.database.records import Finish, Result, Run, Start
+from image_builder.archive.database.records import Finish, Run, Start
 from image_builder.archive.database.store import Database
 from image_builder.archive.model import Attempt, Key, Outcome
 from image_builder.archive.requests import Action, Refusal, Request
 from image_builder.archive.schedule import queue
+from image_builder.archive.schedule.claim import Claim
 from image_builder.archive.schedule.clock import Clock, Forward
+from image_builder.archive.schedule.ending import ending, never_begun
 from image_builder.archive.schedule.machines import Machines
 from image_builder.archive.schedule.policy import Tried, decide, next_alone
 from image_builder.archive.schedule.seams import Judged, Lane, Seams, Settings, reference
-from image_builder.archive.states import binary_nmu_version
 from image_builder.errors import ConfigError, PipelineError, SurroundingsError
-from image_builder.jobs.interface import Event, Executor, Finished, Heartbeat, Started
+from image_builder.jobs.interface import Event, Executor, Exit, Finished, Heartbeat, Started
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 60.0  # after results could not be taken in
@@ -63,8 +62,8 @@ class Scheduler:
         self.seams, self.settings, self.user = seams, settings, user
         self.machines = Machines()
         self._clock = Forward(clock)
-        self._holder = f"{os.uname().nodename}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._claimed = self._beaten = self._looked = self._triggered = float("-inf")
+        self._claim = Claim(run, settings.claim_seconds)
+        self._beaten = self._looked = self._triggered = self._asked = float("-inf")
         self._changed = True  # something has ended since the last trigger
         self._out: dict[str, Out] = {}  # by reference
         self._before: dict[Key, list[Tried]] = defaultdict(list)  # attempts that are over, of packages that are not
@@ -77,15 +76,15 @@ class Scheduler:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def claim(self) -> str:
-        """The name of what only one scheduler can have."""
-        return f"scheduler of run {self.run.identity}"
-
     def start(self) -> None:
-        """Claim the run, and agree with the executor on what is out. Raises ConfigError if another drives the run."""
+        """Claim the run, and agree with the executor on what is out.
+
+        Raises ConfigError if another drives the run, or nobody builds for one of its architectures.
+        """
+        for machine in {lane.machine for lane in self.lanes} - self.executor.capacity().keys():
+            raise ConfigError(f"no machine builds for {machine}", where=f"run {self.run.name!r}")
         now = self._clock.now()
-        self._claim(now)
+        self._claim.hold(self.database, now)
         for key, over in self.database.retried(self.run.identity).items():
             self._before[key] = [Tried(one.outcome or Outcome.BUILDER_FAULT, one.alone) for one in over]
         records = {reference(one.attempt): one for one in self.database.live_attempts(self.run.identity)}
@@ -99,13 +98,14 @@ class Scheduler:
 
     def close(self) -> None:
         """Leave the run to the next one. What is out stays out, until the executor is closed or its leases end."""
-        self.database.release(self.claim, self._holder)
+        self._claim.release(self.database)
 
     def step(self, longest_seconds: float) -> bool:
         """Do what there is to do, then wait so long at most for something to happen; False when the run is over."""
         now = self._clock.now()
-        self._claim(now)
+        self._claim.hold(self.database, now)
         self._expire(now)
+        self._drop_void(now)
         if now >= self._trigger_due():
             self._trigger(now)
         self._fill(now)
@@ -134,18 +134,6 @@ class Scheduler:
 
     # Time
 
-    def _claim(self, now: float) -> None:
-        if now - self._claimed < RENEW_SHARE * self.settings.claim_seconds:
-            return
-        if not self.database.claim(self.claim, self._holder, now, self.settings.claim_seconds):
-            who = self.database.holder(self.claim, now) or "somebody who has just gone"
-            raise ConfigError(
-                f"another scheduler is at work ({who})",
-                where=f"run {self.run.name!r}",
-                hint=f"one that was killed is forgotten after {self.settings.claim_seconds:.0f} s",
-            )
-        self._claimed = now
-
     def _renew(self, now: float, *, force: bool = False) -> None:
         """Prolong the leases of those that were heard of."""
         if not force and now - self._beaten < RENEW_SHARE * self.settings.lease_seconds:
@@ -161,7 +149,7 @@ class Scheduler:
     def _patience(self, now: float, longest: float) -> float:
         until = now + longest
         if self._out:
-            until = min(until, now + RENEW_SHARE * self.settings.lease_seconds)
+            until = min(until, now + RENEW_SHARE * self.settings.lease_seconds, now + self.settings.void_seconds)
         until = min([until, self._trigger_due(), *(at for at, _ in self._later)])
         if self._stands_idle():  # else something has to end first
             for lane in self.lanes:
@@ -208,9 +196,7 @@ class Scheduler:
     def _fill(self, now: float) -> None:
         """Hand out as much as the machines can take, the most urgent first."""
         for machine, lanes in self._by_machine().items():
-            capacity = self.executor.capacity().get(machine)
-            if capacity is None:
-                continue
+            capacity = self.executor.capacity()[machine]
             room = capacity.free + max(0, self.settings.ahead - capacity.queued)
             found = queue.first(self.database, self.run.identity, lanes, now, self.settings, room)
             if found:
@@ -235,12 +221,19 @@ class Scheduler:
             if isinstance(attempt, Refusal):  # somebody has moved it meanwhile
                 log.info("not started: %s", attempt.what)
                 continue
+            out = Out(attempt, start.alone)
             try:
                 self.executor.submit(self.seams.orders(attempt, alone=start.alone))
             except SurroundingsError as e:
                 self._call_off(attempt, now, str(e))
+            except PipelineError as e:  # it would be the same the next time
+                never = Finished(reference(attempt), Exit.NOT_STARTED, None, "", now, 0.0, 0, 0)
+                judged = Judged(Outcome.BUILDER_FAULT, f"it could not be handed out: {e}")
+                self.database.finish_many([self._ending(out, never, judged, now)], now)
+                self._learn(out, never, judged)
+                self._changed = True
             else:
-                self._out[reference(attempt)] = Out(attempt, start.alone)
+                self._out[reference(attempt)] = out
 
     # In
 
@@ -258,16 +251,16 @@ class Scheduler:
                 self._later.append((now + RETRY_SECONDS, one))
                 out.heard = True  # it is not lost, it waits
                 continue
-            ended.append((out, one, judged, self._moves(out, one, judged, now)))
+            ended.append((out, one, judged, self._ending(out, one, judged, now)))
         if not ended:
             return
         answers = self.database.finish_many([finish for *_, finish in ended], now)
         self._changed = True
-        for (out, one, judged, finish), answer in zip(ended, answers, strict=True):
+        for (out, one, judged, _), answer in zip(ended, answers, strict=True):
             if isinstance(answer, Refusal):
                 log.info("%s: result not taken: %s", out.attempt.key.source, answer.what)
             else:
-                self._learn(out, one, judged, finish.requests[0].action)
+                self._learn(out, one, judged)
             self._forget(one.reference)
 
     def _judged(self, attempt: Attempt, finished: Finished) -> Judged | None:
@@ -283,33 +276,17 @@ class Scheduler:
             return Judged(Outcome.BUILDER_FAULT, f"what was delivered was refused: {e}")
         return judged
 
-    def _moves(self, out: Out, finished: Finished, judged: Judged, now: float) -> Finish:
-        """What the database is to be told."""
-        attempt = out.attempt
-        move = decide(judged.outcome, judged.cause, self._before.get(attempt.key, ()), out.alone, self.settings.limits)
-        result = Result(
-            judged.outcome,
-            binary_nmu_version(attempt.version, attempt.binary_nmu),
-            finished.seconds,
-            finished.memory_bytes,
-            finished.disk_bytes,
-            judged.log,
-            judged.cause,
-            finished.worker,
-        )
-        not_before = now + move.delay_seconds if move.delay_seconds else 0.0
-        requests = [Request(move.action, self.user, message=move.message, cause=move.cause, not_before=not_before)]
-        if move.action is Action.BUILT:  # its results are where the repository finds them
-            requests.append(Request(Action.UPLOADED, self.user, version=result.version))
-        return Finish(attempt.identity, attempt.token, result, tuple(requests))
+    def _ending(self, out: Out, finished: Finished, judged: Judged, now: float) -> Finish:
+        before = self._before.get(out.attempt.key, ())
+        move = decide(judged.outcome, judged.cause, before, out.alone, self.settings.limits)
+        return ending(out.attempt, finished, judged, move, self.user, now)
 
-    def _learn(self, out: Out, finished: Finished, judged: Judged, action: Action) -> None:
+    def _learn(self, out: Out, finished: Finished, judged: Judged) -> None:
         """Remember what the next decisions ask for."""
         key = out.attempt.key
-        if action in (Action.GIVE_BACK, Action.DEP_WAIT):
-            self._before[key].append(Tried(judged.outcome, out.alone))
-        else:
-            self._before.pop(key, None)
+        self._before[key].append(Tried(judged.outcome, out.alone))
+        if judged.outcome is Outcome.SUCCEEDED:
+            del self._before[key]
         rest = self.machines.saw(finished.worker, key.source, judged.outcome)
         if rest:
             log.warning("%s failed several packages in a row: it rests for %.0f s", finished.worker, rest)
@@ -324,6 +301,19 @@ class Scheduler:
         self.executor.forget(name)
 
     # Lost
+
+    def _drop_void(self, now: float) -> None:
+        """End the jobs whose packages somebody has cancelled, given back, or wants in another version by now."""
+        if now - self._asked < self.settings.void_seconds or not self._out:
+            return
+        self._asked = now
+        live = {one.attempt.identity for one in self.database.live_attempts(self.run.identity)}
+        for name, out in list(self._out.items()):
+            if out.attempt.identity not in live:
+                log.info("%s: not wanted any more, ended", out.attempt.key.source)
+                self.executor.cancel(name)  # its Finished is nobody's: forgotten when it comes
+                del self._out[name]
+                self._changed = True
 
     def _expire(self, now: float) -> None:
         """Give up those of whom nothing was heard for the length of their lease."""
@@ -348,9 +338,7 @@ class Scheduler:
                 self.database.move(self.run.identity, record.attempt.key, failed, now)
 
     def _call_off(self, attempt: Attempt, now: float, why: str) -> None:
-        """Give back what was never begun; it counts for nothing."""
+        """Give back what was never begun."""
         log.info("%s: given back: %s", attempt.key.source, why)
-        result = Result(Outcome.CANCELLED, attempt.version, 0.0, reason=why)
-        back = Request(Action.GIVE_BACK, self.user, message=why)
-        self.database.finish(attempt.identity, attempt.token, result, back, now)
+        self.database.finish_many([never_begun(attempt, why, self.user)], now)
         self._changed = True

@@ -75,7 +75,8 @@ class Settings:
 
     ahead: jobs handed out beyond what can start at once; few, since those no longer follow the order.
     trigger: how often repository and installability are looked at; trigger_least: sooner than trigger, but not more
-    often than this, when machines stand idle and something has changed.
+    often than this, when machines stand idle and something has changed. void: how soon a job ends whose package was
+    cancelled.
     """
 
     order: Order = Order.PATH
@@ -87,6 +88,7 @@ class Settings:
     trigger_seconds: float = 900.0
     trigger_least_seconds: float = 60.0
     claim_seconds: float = 300.0
+    void_seconds: float = 10.0
 
 
 def reference(attempt: Attempt) -> str:

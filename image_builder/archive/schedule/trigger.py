@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from image_builder.archive.database.records import Run
 from image_builder.archive.database.store import Database
 from image_builder.archive.importing import Verdict
+from image_builder.archive.model import Base
 from image_builder.archive.requests import Action, Request
 from image_builder.archive.schedule.gate import Gate
 from image_builder.archive.schedule.seams import Lane
@@ -17,15 +18,18 @@ from image_builder.archive.states import State
 
 CHECKER = "installability"  # in whose name the database writes down what it was told of it
 OVERLAP_SECONDS = 60.0  # moves of programs whose clocks are behind are seen all the same
-# Nothing will come of these by itself.
-ENDED = frozenset({State.BUILD_ATTEMPTED, State.FAILED, State.NOT_FOR_US, State.AUTO_NOT_FOR_US})
+# Nothing will come of these by itself; of Dep-Wait not before something else does.
+ENDED = frozenset({State.BUILD_ATTEMPTED, State.FAILED, State.NOT_FOR_US, State.AUTO_NOT_FOR_US, State.DEP_WAIT})
 
 
 class Check(Protocol):
     """Says whether build dependencies can be installed now."""
 
     def __call__(self, lane: Lane, asked: Collection[str] | None) -> Mapping[str, Verdict]:
-        """The verdicts on these sources, and on others where they may have changed. None: on all that wait."""
+        """The verdicts on these sources, and on others where they may have changed. None: on all that wait.
+
+        Called after each publication for each lane, also where it asks for none.
+        """
 
 
 class WaitCheck(Protocol):
@@ -92,10 +96,19 @@ class RepositoryTrigger:
         looks = {lane: self._look(lane, moved, now) for lane in self.gates}
         opened = {id(gate): set(gate.settle(self._results(gate, looks, moved is None))) for gate in self._feeders}
         self._since = now - OVERLAP_SECONDS
-        return sum(
-            self._judge(lane, look, opened[id(self.gates[lane])], now, everything=moved is None)
-            for lane, look in looks.items()
-        )
+        ready, everything, again = 0, moved is None, False
+        while True:
+            stuck: dict[Lane, set[str]] = {}
+            for lane, look in looks.items():
+                count, stuck[lane] = self._judge(
+                    lane, look, opened[id(self.gates[lane])], now, everything=everything, again=again
+                )
+                ready += count
+            # With base "both", what cannot be built now need not be waited for: the archive has a build of it.
+            opened = {id(gate): set(gate.settle(self._stuck(gate, stuck))) for gate in self._feeders}
+            if not any(opened.values()):
+                return ready
+            looks, everything, again = dict.fromkeys(self.gates, _Look({})), False, True
 
     def _moved(self) -> dict[tuple[str, str], dict[str, State]] | None:
         """What others have done since the last time: (suite, architecture) -> source -> its state. None: all is new."""
@@ -137,30 +150,49 @@ class RepositoryTrigger:
             found += [(source, False) for source in gate.graph.sources if source not in rows]
             self._shared |= {(id(gate), source): {} for source, count in rows.items() if count > 1}
             self._rows |= {(id(gate), source): count for source, count in rows.items() if count > 1}
-        for lane in feeders:
-            for source, built in looks[lane].settled.items():
-                said = self._shared.get((id(gate), source))
-                if said is None:
-                    found.append((source, built))
-                    continue
-                said[lane] = built
-                if len(said) == self._rows[id(gate), source]:
-                    found.append((source, all(said.values())))
-        return found
+        return found + [one for lane in feeders for one in self._whole(gate, lane, looks[lane].settled.items())]
 
-    def _judge(self, lane: Lane, look: _Look, opened: Collection[str], now: float, *, everything: bool) -> int:
+    def _stuck(self, gate: Gate, stuck: Mapping[Lane, Collection[str]]) -> list[tuple[str, bool]]:
+        if gate.base is not Base.BOTH:
+            return []
+        return [
+            one
+            for lane in self._feeders[gate]
+            for one in self._whole(gate, lane, ((source, False) for source in stuck.get(lane, ())))
+        ]
+
+    def _whole(self, gate: Gate, lane: Lane, results: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
+        """Those of a lane's results that are a source's only one, or its last."""
+        for source, built in results:
+            said = self._shared.get((id(gate), source))
+            if said is None:
+                yield source, built
+                continue
+            said[lane] = built
+            if len(said) == self._rows[id(gate), source]:
+                yield source, all(said.values())
+
+    def _judge(
+        self, lane: Lane, look: _Look, opened: Collection[str], now: float, *, everything: bool, again: bool
+    ) -> tuple[int, set[str]]:
+        """Write down the verdicts; return how many packages became ready, and which cannot be built for now.
+
+        again: nothing has changed since the last call but the gate.
+        """
         gate = self.gates[lane]
         here = self._here.setdefault(lane, set())
         here.update(look.states)
         asked = {source for source in (*opened, *look.waiting) if source in here and gate.is_open(source)}
         verdicts = {source: Verdict(gate.problem(source)) for source in look.waiting if not gate.is_open(source)}
-        found = self.check(lane, None if everything else asked)
-        verdicts |= {source: verdict for source, verdict in found.items() if gate.is_open(source)}
+        said = {} if again and not asked else self.check(lane, None if everything else asked)
+        found = {source: verdict for source, verdict in said.items() if source in here and gate.is_open(source)}
+        verdicts |= found
         waits = self.waits(lane) if self._waits(lane) else {}
+        stuck = {source for source, verdict in found.items() if verdict.problem}
         if not verdicts and not waits:
-            return 0
+            return 0, stuck
         after = self.database.judge(self.run.identity, lane.suite, lane.architecture, verdicts, waits, now)
-        return sum(state is State.NEEDS_BUILD for state in after.values())
+        return sum(state is State.NEEDS_BUILD for state in after.values()), stuck
 
     def _waits(self, lane: Lane) -> bool:
         return bool(

@@ -79,7 +79,7 @@ class Simulation:
         stage: int = 1,
     ) -> None:
         self.database, self.plan, self.nature = database, plan, nature
-        self.settings = settings or Settings()
+        self.settings = settings or Settings(void_seconds=300.0)
         self.slots = machines * slots_each
         self.clock = SimulatedClock()
         self.executor = SimulatedExecutor(

@@ -7,7 +7,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -20,8 +20,14 @@ _PATTERN = frozenset("*?[")
 Question = tuple[Key, Request]
 
 
+class Ask(Protocol):
+    """Asks for a move of the packages meant. then: called with those that were moved, unless it is a dry run."""
+
+    def __call__(self, request: Request, then: Callable[[Sequence[Key]], None] | None = None) -> None: ...
+
+
 def move_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the packages and options of a move; it gets (opened, ask, …), and calls ask(request)."""
+    """Give a command the packages and options of a move; it gets (opened, ask, …), and calls ask(request[, then])."""
 
     @click.argument("packages", nargs=-1, required=True, metavar="PACKAGE[_VERSION]…")
     @click.option("--suite", help="Only in this suite.")
@@ -49,10 +55,10 @@ def move_options(command: Callable[..., None]) -> Callable[..., None]:
         dry_run: bool,
         **words: Any,
     ) -> None:
-        def ask(request: Request) -> None:
+        def ask(request: Request, then: Callable[[Sequence[Key]], None] | None = None) -> None:
             request = replace(request, override=override, real_user=opened.user(), user=user or opened.user())
             chosen = choose(opened, packages, suite, architecture, [State(s) for s in states], request)
-            _ask(opened, chosen, dry_run)
+            _ask(opened, chosen, dry_run, then)
 
         command(opened, ask, **words)
 
@@ -93,8 +99,13 @@ def _unknown(opened: Opened, name: str, states: Sequence[State]) -> Refusal:
     return Refusal(f"{name}: not known in {opened.run.name}", hint=f"did you mean {near[0]!r}?" if near else "")
 
 
-def _ask(opened: Opened, questions: Sequence[Question | Refusal], dry_run: bool) -> None:
-    """Ask, print each answer, and end with status 1 if one was a refusal."""
+def _ask(
+    opened: Opened,
+    questions: Sequence[Question | Refusal],
+    dry_run: bool,
+    then: Callable[[Sequence[Key]], None] | None,
+) -> None:
+    """Ask, print each answer, and end with status 1 if one was a refusal. then: called with those that were moved."""
     answers: list[tuple[Key | None, Answer]] = []
     asked: dict[Request, list[Key]] = {}
     for question in questions:
@@ -110,6 +121,8 @@ def _ask(opened: Opened, questions: Sequence[Question | Refusal], dry_run: bool)
     else:
         for key, answer in answers:
             _say(key, answer, dry_run)
+    if then is not None and not dry_run:
+        then([key for key, answer in answers if key is not None and isinstance(answer, Moved)])
     if any(isinstance(answer, Refusal) for _, answer in answers):
         sys.exit(1)
 

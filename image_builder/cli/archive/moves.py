@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import click
 
 from image_builder.archive.requests import Action, Request
-from image_builder.cli.archive.asking import move_options
+from image_builder.cli.archive.asking import Ask, move_options
 from image_builder.cli.archive.context import Opened
-
-Ask = Callable[[Request], None]
 
 
 @click.command()

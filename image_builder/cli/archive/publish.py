@@ -41,7 +41,7 @@ def publish(
         described.to if to is None else to, state=config.work / "publish",
         endpoint_url=described.endpoint_url if endpoint_url is None else endpoint_url,
     )  # fmt: skip
-    signer = Signer.chosen(described.signing_key if key is None else key, config.work / "key", at)
+    signer = Signer.chosen(described.signing_key if key is None else key, config.results.with_name("signing-key"), at)
     suite = SuiteDescription(
         config.suite, codename=described.codename, origin=described.origin, label=described.label or described.origin,
         valid_for_s=None if valid_for is None else valid_for * 86_400,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 
 from image_builder.archive.requests import Action, Request
-from image_builder.cli.archive.asking import move_options
+from image_builder.cli.archive.asking import Ask, move_options
 from image_builder.cli.archive.context import Opened
-from image_builder.cli.archive.moves import Ask
 
 _LIMIT = click.IntRange(-1_000_000, 1_000_000)
 

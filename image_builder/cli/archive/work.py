@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
+from image_builder.archive.model import Key
 from image_builder.archive.requests import Action, Request
-from image_builder.cli.archive.asking import move_options
+from image_builder.archive.results import Results
+from image_builder.cli.archive.asking import Ask, move_options
 from image_builder.cli.archive.context import Opened
-from image_builder.cli.archive.moves import Ask
 
 FIRST = 1_000_000  # build priority: before all that anybody asks for otherwise
 
@@ -25,9 +28,16 @@ def build(opened: Opened, ask: Ask) -> None:  # noqa: ARG001
 
 @click.command()
 @move_options
-def clean(opened: Opened, ask: Ask) -> None:  # noqa: ARG001
+def clean(opened: Opened, ask: Ask) -> None:
     """Forget what became of packages, as if they had never been built: failures, binary NMUs, what is installed.
 
-    Their earlier attempts stay on record. Their files leave the repository with the next update of it.
+    Their earlier attempts stay on record, with their logs. What was built is deleted, and leaves the repository with
+    the next update of it.
     """
-    ask(Request(Action.CLEAN, user=""))
+    results = Results(opened.config.results)
+
+    def remove(keys: Sequence[Key]) -> None:
+        for key in keys:
+            results.remove(key.suite, key.architecture, key.source)
+
+    ask(Request(Action.CLEAN, user=""), then=remove)

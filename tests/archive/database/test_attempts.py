@@ -225,6 +225,28 @@ def test_what_was_tried_of_packages_whose_end_is_open(db: Database) -> None:
     }
 
 
+def test_who_is_given_back_by_hand_is_tried_as_if_for_the_first_time(db: Database) -> None:
+    run = begin(db)
+
+    def fail(action: Action) -> None:
+        db.judge(run.identity, SUITE, ARCHITECTURE, {"hello": Verdict()}, {}, NOW)
+        attempt = start(db, run)
+        result = Result(Outcome.ATTEMPTED, "1.0-1", 5)
+        db.finish(attempt.identity, attempt.token, result, Request(action, user="w1"), NOW)
+
+    fail(Action.GIVE_BACK)
+    fail(Action.ATTEMPTED)
+    assert db.attempt_counts(run.identity, key("hello"), "1.0-1") == {Outcome.ATTEMPTED: 2}
+    back = Request(Action.GIVE_BACK, user="w1")
+    db.move_many(run.identity, [key("hello")], back, NOW, dry_run=True)
+    assert len(db.retried(run.identity)[key("hello")]) == 2
+    db.move(run.identity, key("hello"), back, NOW)
+    assert db.retried(run.identity) == {}
+    fail(Action.GIVE_BACK)
+    assert db.attempt_counts(run.identity, key("hello"), "1.0-1") == {Outcome.ATTEMPTED: 1}
+    assert len(db.attempts(run.identity, key("hello"))) == 3
+
+
 def test_a_lease_has_one_holder(db: Database) -> None:
     assert db.claim("scheduler", "one", NOW, 60)
     assert db.claim("scheduler", "one", NOW + 30, 60)

@@ -130,6 +130,24 @@ def test_a_date_before_the_one_that_is_published_is_refused(rebuilt: Rebuilt, pl
         rebuilt.publish(place, DATE - 1)
 
 
+def test_what_apt_ftparchive_remembers_may_be_damaged(rebuilt: Rebuilt, place: FolderPlace) -> None:
+    rebuilt.publish(place)
+    before = tree(place.folder)
+    for path in (rebuilt.folder / "cache/seen").glob("*.db"):
+        path.write_bytes(b"killed while it was written" * 1000)
+    rebuilt.publish(place, check=True)
+    assert tree(place.folder) == before
+
+
+def test_what_somebody_deleted_is_written_again_when_it_is_checked(rebuilt: Rebuilt, place: FolderPlace) -> None:
+    rebuilt.publish(place)
+    before = tree(place.folder)
+    next(place.folder.rglob("extra_*.deb")).unlink()
+    assert broken(place.read, "stable") != []
+    assert rebuilt.publish(place, check=True)[0].uploaded == 1
+    assert tree(place.folder) == before
+
+
 def test_how_long_it_holds_is_said_if_asked_for(rebuilt: Rebuilt, place: FolderPlace) -> None:
     rebuilt.publish(place)
     assert b"Valid-Until" not in (place.read("dists/stable/InRelease") or b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,3 +198,34 @@ def test_providers_say_who_would_be_next(results: Results, repository: Repositor
 def test_a_suite_nobody_rebuilds_is_an_error(repository: Repository) -> None:
     with pytest.raises(ConfigError, match="there is stable"):
         repository.update("unstable")
+
+
+def test_many_deliver_and_update_at_once(results: Results, folder: Path) -> None:
+    """Each with a repository of its own, as programs have: two schedulers, a publisher, somebody at a terminal."""
+    wrong: list[BaseException] = []
+
+    def bring(source: str) -> None:
+        for attempt in range(5):
+            deliver(
+                results, source, "amd64", ["foo_1_amd64.deb", f"{source}-doc_1_all.deb"], attempt + ord(source) * 100
+            )
+
+    def follow() -> None:
+        try:
+            for _ in range(10):
+                Repository(results, folder / "repository", {"stable": ("amd64", "arm64")}).update("stable")
+        except BaseException as e:
+            wrong.append(e)
+
+    threads = [threading.Thread(target=bring, args=(source,)) for source in "abc"]
+    threads += [threading.Thread(target=follow) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    last = Repository(results, folder / "repository", {"stable": ("amd64", "arm64")})
+    last.update("stable")
+    assert last.verify("stable") == []
+    assert (last.full("stable", "amd64") / "foo.deb").read_text() == f"a amd64 {ord('a') * 100 + 4} foo_1_amd64.deb\n"
+    assert offered(last, "arm64").keys() == {"a-doc.deb", "b-doc.deb", "c-doc.deb"}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import archive, binary, source
 
@@ -73,6 +73,7 @@ def test_a_source_it_does_not_know_need_not_wait() -> None:
     assert gate.settle([("unheard-of", True)]) == []
 
 
+@settings(max_examples=40)
 @pytest.mark.parametrize("base", [Base.BOTH, Base.BUILT])
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_told_in_any_order_it_opens_exactly_those_whose_needs_are_there(base: Base, seed: int, chance) -> None:  # type: ignore[no-untyped-def]

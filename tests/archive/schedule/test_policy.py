@@ -40,6 +40,11 @@ def test_the_next_attempt_is_alone_after_a_failure_and_only_then() -> None:
     assert not next_alone([Tried(Outcome.ATTEMPTED)], Limits(alone=False))
 
 
+def test_what_machines_could_not_bear_twice_gets_one_for_itself() -> None:
+    assert not next_alone([Tried(Outcome.BUILDER_FAULT)], LIMITS)
+    assert next_alone([Tried(Outcome.BUILDER_FAULT)] * 2, LIMITS)
+
+
 def test_a_lonely_attempt_that_the_machine_spoilt_does_not_count_as_the_second_opinion() -> None:
     before = [Tried(Outcome.ATTEMPTED), Tried(Outcome.BUILDER_FAULT, alone=True)]
     assert decide(Outcome.ATTEMPTED, "why", before, True, LIMITS).action is Action.ATTEMPTED
@@ -81,5 +86,6 @@ def test_delays_double_up_to_a_bound() -> None:
     assert delays == [900.0, 1800.0, 3600.0, 4000.0, 4000.0]
 
 
-def test_a_cancelled_build_stays_so() -> None:
-    assert decide(Outcome.CANCELLED, "", [], False, LIMITS).action is Action.CANCEL
+def test_a_build_that_was_stopped_with_its_machine_is_begun_again_and_counts_for_nothing() -> None:
+    assert again(Outcome.CANCELLED, 20) == [Action.GIVE_BACK] * 20
+    assert not next_alone([Tried(Outcome.CANCELLED)] * 5, LIMITS)

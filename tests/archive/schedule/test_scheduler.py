@@ -314,15 +314,16 @@ def test_a_dependency_that_is_missing_is_waited_for(database: Database) -> None:
     assert (row.state, row.depends) == (State.DEP_WAIT, "libfoo-dev (>= 2)")
 
 
-def test_a_cancelled_build_ends_the_job_and_is_not_tried_again(database: Database) -> None:
+def test_a_build_that_was_stopped_with_its_machine_is_begun_again(database: Database) -> None:
     simulated = simulation(database, [source("a")], [])
     with simulated.scheduler() as scheduler:
         scheduler.step(1.0)
         (out,) = database.live_attempts(simulated.run.identity)
         simulated.executor.cancel(reference(out.attempt))
         simulated.go(scheduler)
-    (row,) = rows(simulated)
-    assert (row.state, row.cause) == (State.BUILD_ATTEMPTED, Cause.CANCELLED)
+    assert simulated.summary().wrong == []
+    outcomes = [one.outcome for one in database.attempts(simulated.run.identity, key("a"))]
+    assert outcomes == [Outcome.CANCELLED, Outcome.SUCCEEDED]
 
 
 def test_a_package_somebody_moves_away_while_it_is_built_is_left_alone(database: Database) -> None:
@@ -382,3 +383,78 @@ def test_the_state_is_in_the_file_alone(tmp_path: Path) -> None:
     with in_file(tmp_path) as second:
         simulated.database = second
         run(simulated)
+
+
+def test_a_build_that_is_called_off_is_ended_soon(database: Database) -> None:
+    simulated = simulation(database, [source("a")], [], seconds={"a": 36000.0}, settings=Settings(void_seconds=10.0))
+    with simulated.scheduler() as scheduler:
+        scheduler.step(1.0)
+        database.move(
+            simulated.run.identity, key("a"), Request(Action.CANCEL, "me", override=True), simulated.clock.now()
+        )
+        simulated.go(scheduler)
+    assert simulated.clock.now() - simulated.began < 300.0
+    assert list(simulated.executor.references()) == []
+    (row,) = rows(simulated)
+    assert (row.state, row.cause) == (State.BUILD_ATTEMPTED, Cause.CANCELLED)
+
+
+class _Silent:
+    """Machines of which nobody ever hears."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def events(self, timeout_seconds: float) -> list[Any]:
+        self.real.events(timeout_seconds)
+        return []
+
+
+def test_a_package_of_which_nothing_is_ever_heard_is_given_up(database: Database) -> None:
+    simulated = simulation(database, [source("a")], [])
+    with simulated.scheduler() as scheduler:
+        scheduler.executor = _Silent(simulated.executor)  # type: ignore[assignment]
+        simulated.go(scheduler)
+    (row,) = rows(simulated)
+    assert (row.state, len(database.attempts(simulated.run.identity, row.key))) == (State.FAILED, 5)
+    assert "the last of 5 attempts" in row.failed
+
+
+def test_what_cannot_be_handed_out_is_given_up_with_the_reason(database: Database) -> None:
+    simulated = simulation(database, [source("a"), source("b")], [])
+    scheduler = simulated.scheduler()
+
+    def orders(attempt: Attempt, *, alone: bool) -> Any:
+        if attempt.key.source == "a":
+            raise PipelineError("its .dsc is not in the archive", where="a_1-1.dsc")
+        return simulated._order(attempt, alone=alone)
+
+    scheduler.seams = replace(scheduler.seams, orders=orders)
+    with scheduler:
+        simulated.go(scheduler)
+    assert states(simulated) == {"a": State.BUILD_ATTEMPTED, "b": State.INSTALLED}
+    assert "its .dsc is not in the archive" in database.attempts(simulated.run.identity, key("a"))[-1].reason
+
+
+def test_a_run_for_which_there_is_no_machine_is_refused(database: Database) -> None:
+    simulated = simulation(database, [source("a")], [])
+    scheduler = simulated.scheduler()
+    scheduler.lanes = (replace(simulated.lane, machine="armhf"),)
+    with pytest.raises(ConfigError, match="no machine builds for armhf"):
+        scheduler.start()
+
+
+def test_nothing_is_begun_where_the_repository_cannot_be_brought_up_to_date(database: Database) -> None:
+    simulated = simulation(database, [source("a")], [])
+    scheduler = simulated.scheduler()
+
+    def trigger(now: float) -> int:  # noqa: ARG001
+        raise SurroundingsError("the disk is full", where="repository")
+
+    scheduler.seams = replace(scheduler.seams, trigger=trigger)
+    with scheduler, pytest.raises(SurroundingsError):
+        simulated.go(scheduler)
+    assert states(simulated) == {"a": State.BD_UNINSTALLABLE}

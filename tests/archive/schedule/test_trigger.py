@@ -179,3 +179,31 @@ def test_a_second_trigger_knows_what_the_first_one_knew(database: Database) -> N
     world.look()
     assert [gate.is_open(name) for name in ("lib", "doc", "app")] == [True, True, False]
     assert world.state(ALL, "doc") is State.NEEDS_BUILD
+
+
+def test_what_cannot_be_built_now_is_not_waited_for_with_base_both(database: Database) -> None:
+    world = World(database, lanes=(AMD64, ALL))
+    world.problems = {"lib": "needs gcc-10, which no package provides", "doc": "needs tex, which no package provides"}
+    world.look()
+    assert world.state(AMD64, "lib") is State.BD_UNINSTALLABLE
+    assert world.state(ALL, "doc") is State.BD_UNINSTALLABLE  # asked about as soon as nobody waits for lib
+    assert world.state(AMD64, "app") is State.NEEDS_BUILD
+
+
+def test_it_is_waited_for_with_base_built(database: Database) -> None:
+    world = World(database, Base.BUILT, lanes=(AMD64, ALL))
+    world.problems = {"lib": "needs gcc-10, which no package provides"}
+    world.look()
+    world.problems = {}
+    world.look()
+    assert world.state(ALL, "doc") is State.BD_UNINSTALLABLE
+
+
+def test_a_package_in_dep_wait_is_not_waited_for_with_base_both(database: Database) -> None:
+    world = World(database, lanes=(AMD64, ALL))
+    world.trigger.waits = lambda lane: {}  # noqa: ARG005
+    world.look()
+    world.move(AMD64, "lib", Action.TAKE)
+    world.move(AMD64, "lib", Action.DEP_WAIT, message="zlib1g-dev (>= 2)")
+    world.look()
+    assert (world.state(AMD64, "lib"), world.state(ALL, "doc")) == (State.DEP_WAIT, State.NEEDS_BUILD)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rebuild_rows import ARCHITECTURE, SUITE, begin, deliver, key, start
+from rebuilt import deliver as built
 
 from image_builder.archive.database.open import open_database
 from image_builder.archive.database.records import Result
@@ -16,6 +17,7 @@ from image_builder.archive.importing import Verdict
 from image_builder.archive.installability.reasons import Missing, Step, to_json
 from image_builder.archive.model import Outcome
 from image_builder.archive.requests import Action, Request
+from image_builder.archive.results import Results
 from image_builder.archive.states import State
 from image_builder.cli import cli
 from image_builder.cli.archive.status import duration
@@ -106,6 +108,17 @@ def test_binnmu(archive: Archive, db: Database) -> None:
         "hello 1.0-1+b1 (trixie amd64): is BD-Uninstallable\n"
     )
     assert archive("binnmu", "-n", "0", "hello")[1] == "hello 1.0-1 (trixie amd64): is Installed\n"
+
+
+def test_clean_deletes_what_was_built_and_nothing_else(archive: Archive, db: Database) -> None:
+    begin(db)
+    results = Results(Path("results").absolute())
+    for source in ("acl", "hello"):
+        built(results, source, ARCHITECTURE, [f"{source}_1_amd64.deb"], 1, SUITE)
+    archive("clean", "hello", "--dry-run")
+    assert results.sources(SUITE, ARCHITECTURE) == ["acl", "hello"]
+    assert archive("clean", "hello", "nobody")[0] == 1
+    assert results.sources(SUITE, ARCHITECTURE) == ["acl"]
 
 
 def test_many_by_pattern_each_refused_with_its_reason(archive: Archive, db: Database) -> None:

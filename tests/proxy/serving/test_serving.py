@@ -206,3 +206,18 @@ def test_an_error_in_the_lookup_is_a_refusal(proxy: Serving, source: Origin) -> 
     object.__setattr__(proxy.service, "lookup", broken)
     status, body, _ = proxy.get(source.address + SMALL)
     assert (status, body) == (404, b"the proxy failed: ZeroDivisionError\n")
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_what_a_killed_proxy_had_whole_is_not_fetched_again(
+    offline: bool, frozen: Frozen, source: Origin, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    part = frozen.store.part_path(hashlib.sha256(files[LARGE]).hexdigest())
+    part.parent.mkdir(exist_ok=True)
+    part.write_bytes(files[LARGE])
+    with serving(frozen, tmp_path / "requests.log", offline=offline) as proxy:
+        assert proxy.get(source.address + LARGE)[:2] == (200, files[LARGE])
+        assert proxy.lines()[0].source == "store"
+        proxy.service.fetches.close()
+    assert source.counts[LARGE] == 0
+    assert frozen.store.read(part.stem) == files[LARGE]
