@@ -134,7 +134,7 @@ class Fetches:
             source = self._fill(fetch, part)
             # Who waits gets the last bytes now; the disk may take its time.
             fetch.finish(source, part.got, part.gathered)
-            part.write_back()  # for other builds, and so that the disk begins
+            part.write_back()  # for other builds, which read along
         except BaseException:
             part.close()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,15 +13,19 @@ from proxy.store.coming import Part
 
 log = logging.getLogger(__name__)
 
-# Each sync of its own is a commit of the file system's journal, for which everybody who writes has to wait.
-BATCH_S = 1.0  # at most so long is a file right and not yet in the store; then it may be fetched by nobody else
-BATCH_FILES = 64
-WAITING_FILES = 4 * BATCH_FILES  # more than that: the network is faster than the disk, and has to wait for it
+# Each sync of its own is a commit of the file system's journal, for which everybody who writes has to wait, the client
+# too. So it is left for when nothing comes for a moment, as the kernel leaves it with other programs' files.
+PAUSE_S = 0.5  # nothing came for so long
+LONGEST_S = 5.0  # so long a file at most is right and not in the store: a killed proxy leaves it to be gone on with
+BATCH_FILES = 512
+WAITING_FILES = 2 * BATCH_FILES  # more than that: the network is faster than the disk, and has to wait for it
 
 
 @dataclass
 class _State:
     waiting: list[tuple[Part, Callable[[], object]]] = field(default_factory=list)
+    first_at: float = 0.0  # when the first of those came, and the last; monotonic
+    last_at: float = 0.0
     under_way: int = 0
     hurry: bool = False
     closed: bool = False
@@ -37,9 +42,12 @@ class Settling:
         """Commit a part soon and close it; then call done, also when the disk has failed. now: do not wait for more."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._state.waiting) < WAITING_FILES)
+            self._state.last_at = time.monotonic()
+            if not self._state.waiting:
+                self._state.first_at = self._state.last_at
             self._state.waiting.append((part, done))
             self._state.hurry |= now
-            if len(self._state.waiting) == 1 or self._is_time():  # nobody is woken for nothing
+            if len(self._state.waiting) == 1 or self._wait_s() == 0:  # nobody is woken for nothing
                 self._changed.notify_all()
 
     def hurry(self) -> None:
@@ -59,20 +67,27 @@ class Settling:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._state.waiting or self._state.closed)
-                self._changed.wait_for(self._is_time, BATCH_S)
+                while wait_s := self._wait_s():
+                    self._changed.wait(wait_s)
                 batch, self._state.waiting = self._state.waiting, []
                 self._state.under_way, self._state.hurry = len(batch), False
                 self._changed.notify_all()
                 if not batch and self._state.closed:
                     return
+            for part, _ in batch:
+                part.begin_sync()  # the disk begins with all of them, before it is waited for
             for part, done in batch:
                 _commit(part, done)
             with self._changed:
                 self._state.under_way = 0
                 self._changed.notify_all()
 
-    def _is_time(self) -> bool:
-        return self._state.hurry or self._state.closed or len(self._state.waiting) >= BATCH_FILES
+    def _wait_s(self) -> float:
+        """How long to wait for more; 0: now."""
+        state, now = self._state, time.monotonic()
+        if state.hurry or state.closed or len(state.waiting) >= BATCH_FILES:
+            return 0
+        return max(0.0, min(state.last_at + PAUSE_S, state.first_at + LONGEST_S) - now)
 
 
 def _commit(part: Part, done: Callable[[], object]) -> None:

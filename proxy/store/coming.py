@@ -104,10 +104,13 @@ class Part:
         return self._hash.hexdigest() == self.sha256 and self.size_bytes in (None, self.got)
 
     def write_back(self) -> None:
-        """Have the disk begin with what came, without waiting for it: commit() will. Raises DiskError."""
+        """Write what was gathered: from now on others read it along. Raises DiskError."""
         if self.gathered is not None:
             data, self.gathered = self.gathered, None
             self._write(data)
+
+    def begin_sync(self) -> None:
+        """Have the disk begin, without waiting for it: commit() will."""
         with suppress(OSError):
             _sync_file_range(self._open().fileno(), 0, 0, SYNC_FILE_RANGE_WRITE)
 

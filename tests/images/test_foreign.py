@@ -30,7 +30,9 @@ def built(checkout: Callable[..., Project]) -> tuple[Project, str]:
     assert native_architecture() != "arm64", "this machine is one itself"
     project = checkout("architecture: arm64\ntimeout_s: 7200\n")
     text = (project.folder / "image-builder.yaml").read_text()
-    login = f'DISK_LOGIN: plain, DISK_PASSWORD_HASH: "{hashed(PASSWORD)}"'
+    # systemd gives up on a device after 90 s, in which an emulated machine on a busy one has not yet seen its own.
+    console = "console=tty0 console=ttyAMA0,115200n8 systemd.default_device_timeout_sec=900"
+    login = f'DISK_LOGIN: plain, DISK_PASSWORD_HASH: "{hashed(PASSWORD)}", DISK_CONSOLE: "{console}"'
     (project.folder / "image-builder.yaml").write_text(text.replace("environment: {", f"environment: {{{login}, "))
     (project.folder / "image-builder.lock").unlink()  # that one pins amd64 alone
     return project, project.run("build", "squashfs", "disk-image-uefi", "qcow2").stderr

@@ -143,7 +143,7 @@ def sweep(cache: Path, names: Collection[str]) -> None:
 
 def _packages(work: Path, cache: Path, contents: Contents, architectures: list[str]) -> dict[str, bytes]:
     """Name below the suite's folder -> index, not compressed."""
-    found = {}
+    found: dict[str, bytes] = {}
     for component in contents.components:
         for architecture in architectures:
             found |= _index(work, cache, contents, component, architecture, ".deb .ddeb")

@@ -56,7 +56,7 @@ def demo(folder: Path, store: Path, suite: str, mirror: str) -> None:
         place_at(str(target), state=config.work / "publish"),
         [description],
         date=date,
-        signer=Signer.own(config.work / "key", date),
+        signer=Signer.own(config.results.with_name("signing-key"), date),
         cache=config.work / "publish/cache",
     )
     _say("installing what was built in a fresh chroot")

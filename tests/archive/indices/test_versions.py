@@ -48,8 +48,9 @@ def test_order(rank: int, text: str) -> None:
         assert compare(text, other) == (rank > other_rank) - (rank < other_rank), other
 
 
+# A hyphen at the end would leave an empty revision, which no package may have.
 @given(
-    st.tuples(*[st.from_regex(r"\A([0-9]:)?[0-9][0-9A-Za-z.+~-]{0,8}(-[0-9A-Za-z.+~]{1,4})?\Z")] * 2),
+    st.tuples(*[st.from_regex(r"\A([0-9]:)?[0-9]([0-9A-Za-z.+~-]{0,7}[0-9A-Za-z.+~])?(-[0-9A-Za-z.+~]{1,4})?\Z")] * 2),
 )
 def test_as_python_debian(versions: tuple[str, str]) -> None:
     one, other = versions

@@ -33,7 +33,8 @@ def part_of(store: Blobs, data: bytes, sha256: str = "") -> Part:
 
 
 def test_several_are_committed_in_one_go(store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "BATCH_S", 60.0)
+    monkeypatch.setattr(settling, "PAUSE_S", 60.0)
+    monkeypatch.setattr(settling, "LONGEST_S", 60.0)
     monkeypatch.setattr(settling, "BATCH_FILES", 3)
     made, done = Settling(), threading.Semaphore(0)
     pieces = [b"1", b"2", b"3"]
@@ -46,9 +47,33 @@ def test_several_are_committed_in_one_go(store: Blobs, monkeypatch: pytest.Monke
     assert list((store.folder.parent / "coming").iterdir()) == [], "claims are given back"
 
 
+def test_files_that_never_stop_coming_are_committed_too(store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "PAUSE_S", 60.0)
+    monkeypatch.setattr(settling, "LONGEST_S", 0.2)
+    made, done = Settling(), threading.Event()
+    made.add(part_of(store, DATA), done.set)
+    number, until = 0, time.monotonic() + 30
+    while not done.is_set() and time.monotonic() < until:
+        number += 1
+        made.add(part_of(store, str(number).encode()), lambda: None)
+        time.sleep(0.01)
+    assert store.read(SHA) == DATA
+    assert made.close(30)
+
+
+def test_nothing_is_committed_while_more_comes(store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "PAUSE_S", 0.05)
+    made, done = Settling(), threading.Event()
+    made.add(part_of(store, DATA), done.set)
+    assert not store.has(SHA)
+    assert done.wait(30), "and it is when nothing does"
+    assert store.read(SHA) == DATA
+
+
 @pytest.mark.parametrize("way", ["now", "hurry", "close"])
 def test_who_waits_is_not_kept_waiting(way: str, store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "BATCH_S", 60.0)
+    monkeypatch.setattr(settling, "PAUSE_S", 60.0)
+    monkeypatch.setattr(settling, "LONGEST_S", 60.0)
     made, done = Settling(), threading.Event()
     began = time.monotonic()
     made.add(part_of(store, DATA), done.set, now=way == "now")
@@ -90,7 +115,8 @@ def test_a_build_does_not_wait_for_the_disk_of_another_one(
     key: Key, archive: LocalArchive, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What that one has brought and not yet committed is looked at, and given."""
-    monkeypatch.setattr(settling, "BATCH_S", 600.0)
+    monkeypatch.setattr(settling, "PAUSE_S", 600.0)
+    monkeypatch.setattr(settling, "LONGEST_S", 600.0)
     frozen: Frozen = frozen_archive(served, key, tmp_path / "cache")
     right = (archive.folder / "pool/program_1.0_all.deb").read_bytes()
     url = f"{served}/pool/program_1.0_all.deb"
