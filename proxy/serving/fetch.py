@@ -15,7 +15,7 @@ from proxy.archive.frozen import Entry, Refusal
 # A file is shown to those who wait once this much is there. A smaller one is checked as a whole before its first byte
 # leaves, so that another address can still be tried when the first one gives the wrong bytes. Were it larger, a client
 # that asks for one file after the other would wait for most of them twice.
-HOLD_BYTES = 64 << 10
+HOLD_BYTES = 256 << 10
 LAST_BYTES = 4096  # of any file, which stay back until all of it is checked: a wrong one never gets complete
 
 
@@ -145,6 +145,12 @@ class Fetch:
         with self._changed:
             self._state.right, self._state.source, self._state.got, self._state.data = True, source, got, data
             self._changed.notify_all()
+
+    def written(self, path: Path) -> None:
+        """Of what finish() was given in memory: it can be read from this file now."""
+        with self._changed:
+            if self._state.data is not None:
+                self._state.file, self._state.data = path.open("rb", buffering=0), None
 
     def fail(self, refusal: Refusal) -> None:
         """Of no effect on what is known to be right."""

@@ -135,6 +135,7 @@ class Fetches:
             # Who waits gets the last bytes now; the disk may take its time.
             fetch.finish(source, part.got, part.gathered)
             part.write_back()  # for other builds, which read along
+            fetch.written(part.path)
         except BaseException:
             part.close()
             raise

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import io
 import os
+import struct
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -33,10 +34,10 @@ class DiskError(SurroundingsError):
 class Part:
     """The bytes of one file so far. Grows only; who begins anew does so in a new inode, for others read along."""
 
-    def __init__(self, target: Path, part: Path, lock: Path, held: int, sha256: str, size_bytes: int | None) -> None:
+    def __init__(self, target: Path, part: Path, held: int, sha256: str, size_bytes: int | None) -> None:
         """Use claim(). held: the descriptor with the lock on it."""
         self.path, self.sha256, self.size_bytes = part, sha256, size_bytes
-        self._target, self._lock, self._held = target, lock, held
+        self._target, self._held = target, held
         self._file: io.FileIO | None = None
         self._hash = hashlib.sha256()
         self.got = 0
@@ -135,9 +136,6 @@ class Part:
         if self._held < 0:
             return
         self._shut()
-        self._lock.unlink(
-            missing_ok=True
-        )  # while it is held: who opened it meanwhile sees that it has no name any more
         os.close(self._held)
         self._held = -1
 
@@ -166,26 +164,20 @@ def claim(folder: Path, target: Path, sha256: str, size_bytes: int | None) -> Pa
 
     folder: of parts and locks, on the store's file system. target: where the file will be. Raises DiskError.
     """
-    lock = folder / f"{sha256}.lock"
     try:
-        while True:
-            try:
-                held = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-            except FileNotFoundError:
-                for place in (folder, target.parent):
-                    place.mkdir(parents=True, exist_ok=True)
-                continue
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is(lock, held):
-                    return Part(target, part_path(folder, sha256), lock, held, sha256, size_bytes)
-            except BlockingIOError:
-                os.close(held)
-                return None
-            except BaseException:
-                os.close(held)
-                raise
-            os.close(held)  # its owner removed it between our open and our lock
+        try:
+            held = _locks(folder, os.O_CREAT)
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+            held = _locks(folder, os.O_CREAT)
+        try:
+            if _lock(held, sha256, fcntl.F_WRLCK):
+                return Part(target, part_path(folder, sha256), held, sha256, size_bytes)
+        except BaseException:
+            os.close(held)
+            raise
+        os.close(held)
+        return None
     except OSError as e:
         raise _disk(e, folder) from e
 
@@ -196,18 +188,15 @@ def part_path(folder: Path, sha256: str) -> Path:
 
 def wait(folder: Path, sha256: str, timeout_s: float | None = None) -> bool:
     """Until nobody brings the file any more. False: somebody still does after this time."""
-    lock = folder / f"{sha256}.lock"
     until = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
         try:
-            held = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+            held = _locks(folder, 0)
         except FileNotFoundError:
             return True
         try:
-            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            pass
+            if _lock(held, sha256, fcntl.F_RDLCK):
+                return True
         finally:
             os.close(held)
         if until is not None and time.monotonic() >= until:
@@ -215,13 +204,23 @@ def wait(folder: Path, sha256: str, timeout_s: float | None = None) -> bool:
         time.sleep(POLL_S)
 
 
-def _is(path: Path, descriptor: int) -> bool:
+def _locks(folder: Path, flags: int) -> int:
+    """The file whose bytes stand for hashes. A file for each would have to be made and removed, which a disk's journal
+    makes the slowest part of fetching a small one."""
+    return os.open(folder / ".locks", os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
+
+
+def _lock(held: int, sha256: str, kind: int) -> bool:
+    """Lock the byte of this hash, as long as the descriptor is open: it belongs to that, not to the process.
+
+    False: somebody else has it. That two hashes have one byte happens to nobody, and would only have one wait.
+    """
+    wanted = struct.pack("hhqqi", kind, os.SEEK_SET, int(sha256[:15], 16), 1, 0)  # struct flock
     try:
-        there = path.stat()
-    except FileNotFoundError:
+        fcntl.fcntl(held, fcntl.F_OFD_SETLK, wanted)
+    except (BlockingIOError, PermissionError):
         return False
-    mine = os.fstat(descriptor)
-    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+    return True
 
 
 def _disk(error: OSError, where: Path) -> DiskError:

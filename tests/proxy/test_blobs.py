@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Blobs:
 
 def left(store: Blobs) -> list[str]:
     """What lies in the store beside whole files."""
-    return [str(p.relative_to(store.folder.parent)) for p in store.folder.parent.glob("coming/*")]
+    return [str(p.relative_to(store.folder.parent)) for p in store.folder.parent.glob("coming/*.part")]
 
 
 def test_fetch(origin: counting_origin.Origin, store: Blobs) -> None:

@@ -32,7 +32,7 @@ class Ground:
     def mirror(self, want: Want = UPDATE, **options: Any) -> Report:
         options.setdefault("sources", [self.source])
         found = mirror(self.pins, options.pop("sources"), want, keyring=self.key.keyring, cache=self.cache, **options)
-        assert not list(self.cache.glob("coming/*.lock"))
+        assert not list(self.cache.glob("coming/*.part"))
         return found
 
     @property
