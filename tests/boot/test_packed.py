@@ -76,9 +76,24 @@ def test_a_tree_for_tftp_has_the_squashfs_that_lies_beside(tmp_path: Path, monke
     assert not os.path.lexists(tree)
 
 
-def test_a_tree_that_leads_out_of_its_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["../../outside", "/outside", "live/../../outside"])
+def test_a_tree_that_leads_out_of_its_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    path = archive(tmp_path / "x.netboot.tar.gz", {"../../outside": b"x"})
+    path = archive(tmp_path / "x.netboot.tar.gz", {name: b"x"})
     (tmp_path / "x.netboot.squashfs").touch()
-    with pytest.raises(ConfigError, match="cannot be unpacked"), netboot_tree(path):
+    with pytest.raises(ConfigError, match="leads out"), netboot_tree(path):
+        pass
+
+
+def test_a_tree_with_a_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "x.netboot.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        link = tarfile.TarInfo("live")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        tar.addfile(link)
+    (tmp_path / "x.netboot.squashfs").touch()
+    with pytest.raises(ConfigError, match="neither a file nor a folder"), netboot_tree(path):
         pass

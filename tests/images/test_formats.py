@@ -108,7 +108,7 @@ def test_compute_engine_finds_what_it_asks_for(formats: Project, tmp_path: Path)
 def test_the_appliance_is_one(formats: Project, tmp_path: Path) -> None:
     with tarfile.open(formats.artefact("livecd.debian.ova")) as archive:
         description, manifest, disk = archive.getnames()
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)
     sums = "".join(
         f"{line.split('= ')[1]}  {line.split('(')[1].split(')')[0]}\n"
         for line in (tmp_path / manifest).read_text().splitlines()
