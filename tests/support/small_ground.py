@@ -1,0 +1,54 @@
+"""What a rebuild stands on, in a folder: two sources and their binaries by hand, no archive behind them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from packages_by_hand import binary, source
+
+from image_builder.archive.configuration import ArchiveConfig
+from image_builder.archive.importer import Archive
+from image_builder.archive.pinned import Pinned
+from image_builder.archive.rebuild.ground import Ground
+from image_builder.archive.repository.repository import Repository
+from image_builder.archive.results import Results
+from image_builder.layers import Store
+from image_builder.lock import ArchivePin
+from proxy.archive.sources import Source
+
+URI = "http://archive.invalid/debian"
+
+
+def ground(folder: Path, **config: Any) -> Ground:
+    """tool needs libwater-dev to build, which water makes. config: keys of archive.yaml."""
+    wanted = {
+        "name": "small",
+        "sources": [f"deb {URI} stable main"],
+        "suite": "stable",
+        "architectures": ["amd64"],
+        "results": "results",
+        "repository": "repository",
+        "work": "work",
+        "store": str(folder / "store"),
+        **config,
+    }
+    made = ArchiveConfig.model_validate(wanted, context={"folder": folder})
+    sources = [
+        source("water", "1-1", Binary="libwater-dev", Directory="pool/w"),
+        source("tool", "2-1", Build_Depends="libwater-dev (>= 1)", Directory="pool/t"),
+    ]
+    binaries = [binary("libwater-dev", "1-1", Source="water"), binary("tool", "2-1")]
+    binaries += [binary("base", "1", Essential="yes"), binary("build-essential", "1")]
+    pin = ArchivePin(
+        uri=URI, suite="stable", codename="stable", components=("main",), architectures=("amd64",),
+        inrelease_sha256="0" * 64, date=datetime(2026, 1, 1, tzinfo=UTC), signer="", **{"from": URI},
+    )  # fmt: skip
+    pinned = Pinned([Source(URI, "stable", ("main",), ("amd64",), (), True, True)], [pin],
+                    keyring=folder / "none.gpg", cache=folder / "store/archive")  # fmt: skip
+    archive = Archive({one.name: one for one in sources}, binaries)
+    results = Results(made.results)
+    return Ground(
+        made, Store(made.store), pinned, archive, results, Repository(results, made.repository, {"stable": ["amd64"]})
+    )
