@@ -21,9 +21,9 @@ BOOT_PACKAGES := mtools ovmf qemu-system-x86 qemu-utils
 ARCHIVE_PACKAGES := apt-utils dose-builddebcheck gpg gpg-agent
 # The tests sign a small archive of their own, pack and unpack roots, and run live-build as its users do.
 TEST_PACKAGES := apt-utils cpio curl debootstrap dosfstools e2fsprogs fdisk gpg gpg-agent gpgconf live-build pigz \
-	postgresql procps python3-jinja2 rsync runc skopeo squashfs-tools umoci xorriso xz-utils zstd
+	postgresql procps python3-jinja2 qemu-user-static rsync runc skopeo squashfs-tools umoci xorriso xz-utils zstd
 # Images of arm64, in make test-full
-FOREIGN_PACKAGES := qemu-user-static qemu-system-arm qemu-efi-aarch64
+FOREIGN_PACKAGES := qemu-system-arm qemu-efi-aarch64
 # The peers of the proxy and of the snap client. Debian starts the first and the third as daemons; the bench runs its own.
 BENCH_PACKAGES := apt-cacher-ng curl nginx-light openssl
 LINT_PACKAGES := python3-venv shellcheck
