@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -18,15 +19,21 @@ from image_builder.archive.rebuild.ground import laid, utc
 from image_builder.archive.rebuild.machine import machine
 from image_builder.archive.rebuild.passes import Rebuild
 from image_builder.archive.states import State
-from image_builder.errors import PipelineError
+from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.layers.store import DEFAULT_ROOT
 from proxy.archive.sources import DEBIAN_URI
 
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path("archive-demo"))
-@click.option("--store", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_ROOT, show_default=True,
-              envvar="IMAGE_BUILDER_STORE", help="Where chroots and downloads are kept.")  # fmt: skip
+@click.option(
+    "--store",
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
+    default=DEFAULT_ROOT,
+    show_default=True,
+    envvar="IMAGE_BUILDER_STORE",
+    help="Where chroots and downloads are kept.",
+)
 @click.option("--suite", default="trixie", show_default=True, help="What is rebuilt.")
 @click.option("--mirror", default=DEBIAN_URI, show_default=True, help="Where from.")
 def demo(folder: Path, store: Path, suite: str, mirror: str) -> None:
@@ -36,6 +43,8 @@ def demo(folder: Path, store: Path, suite: str, mirror: str) -> None:
     whole rebuild, with its configuration, database, results and published repository, to look at with the other
     commands of `image-builder archive`. Takes about four minutes the first time; goes on where it was stopped.
     """
+    if os.geteuid() != 0:
+        raise SurroundingsError("chroots and namespaces need root", where="archive demo", hint="run it with sudo")
     path = begin(folder, store=store.absolute(), suite=suite, mirror=mirror)
     config = load_archive_config(path)
     now = time.time()

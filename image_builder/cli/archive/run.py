@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -11,6 +12,7 @@ from image_builder.archive.rebuild.machine import machine
 from image_builder.archive.rebuild.passes import Rebuild
 from image_builder.archive.states import State
 from image_builder.cli.archive.context import Opened, archive_options
+from image_builder.errors import SurroundingsError
 
 GOOD = frozenset({State.INSTALLED, State.AUTO_NOT_FOR_US, State.NOT_FOR_US})
 
@@ -25,6 +27,8 @@ def run(opened: Opened, stages: tuple[int, ...], update: bool) -> None:
     Stopped or killed at any moment, the next run goes on where it was. Exit status 1 when a package was not built.
     """
     config = opened.config
+    if os.geteuid() != 0:
+        raise SurroundingsError("chroots and namespaces need root", where="archive run", hint="run it with sudo")
     schedule = config.schedule
     with_machine = machine(
         config.work,
