@@ -86,7 +86,13 @@ inside() {
     while read -r name; do
         environment+=("$name=${!name}")
     done < <(compgen -e | grep -iE '^(PIP_.*|https?_proxy|no_proxy|TARGETS)$' | grep -v '^PIP_CONFIG_FILE$')
-    exec chroot "$root" env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    # Not chroot: who lives in one may make no user namespaces, which sbuild's chroots are.
+    cd "$root"
+    mkdir .old
+    pivot_root . .old
+    umount --lazy /.old
+    rmdir /.old
+    exec env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         LC_ALL=C.UTF-8 CI=1 "${environment[@]}" bash -euo pipefail -c "$(declare -f say in_the_root); in_the_root \"\$@\"" \
         in_the_root "$@"
 }

@@ -11,6 +11,7 @@ from image_builder.archive.builder.recipe import USER
 from image_builder.errors import SurroundingsError
 from image_builder.layers import Layer, Store
 from image_builder.run import run
+from image_builder.sandbox import Sandbox, execute
 
 RECIPE = "1"  # raised when a root made by an older version must not be used any more
 PACKAGES = (
@@ -44,6 +45,20 @@ def made_here(store: Store, log: Path) -> BuilderRoot:
     """The root for this machine's own architecture."""
     architecture = run(["dpkg", "--print-architecture"]).strip()
     return make(store, suite=TOOL_SUITE, architecture=architecture, mirror=TOOL_MIRROR, keyring=None, log=log)
+
+
+def probe(root: BuilderRoot, log: Path) -> None:
+    """Try what sbuild does for every build. Raises SurroundingsError where user namespaces cannot be made."""
+    as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
+    sandbox = Sandbox(root=root.path, network="none", nests=True)
+    outcome = execute(sandbox, [*as_user, "unshare", "--user", "--map-root-user", "--mount", "true"], log=log)
+    if outcome.exit_status != 0:
+        raise SurroundingsError(
+            "no user namespaces can be made, which sbuild needs for its chroots",
+            where=log,
+            hint="not in a chroot, and /proc/sys/user/max_user_namespaces (and, if it is there,"
+            " /proc/sys/kernel/unprivileged_userns_clone) must not be 0",
+        )
 
 
 def make(

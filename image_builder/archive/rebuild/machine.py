@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from image_builder.archive.builder import root
+from image_builder.layers import Store
 
 SLOT_MEMORY = 4 << 30  # a slot for each so much memory, and each two cores
 
@@ -36,6 +40,17 @@ def machine(work: Path, *, slots: int | None, parallel: int | None, memory: int 
         memory_bytes=there,
         disk_bytes=disk or shutil.disk_usage(work).free,
     )
+
+
+def try_builds(store: Path, work: Path, say: Callable[[str], None]) -> None:
+    """Have the root that builds run in, and try there what every build needs; made first if it is not stored.
+
+    Raises SurroundingsError where this machine cannot build, before anything is asked of it.
+    """
+    say("the builder's root: looking, or making it (about a minute)")
+    log = work / "builder-root.log"
+    with Store(store) as kept:
+        root.probe(root.made_here(kept, log), log)
 
 
 def _available_memory() -> int:

@@ -16,7 +16,7 @@ from image_builder.archive.publish.publish import publish
 from image_builder.archive.publish.signing import Signer
 from image_builder.archive.rebuild.demo import begin, prove
 from image_builder.archive.rebuild.ground import laid, utc
-from image_builder.archive.rebuild.machine import machine
+from image_builder.archive.rebuild.machine import machine, try_builds
 from image_builder.archive.rebuild.passes import Rebuild
 from image_builder.archive.states import State
 from image_builder.errors import PipelineError, SurroundingsError
@@ -49,6 +49,7 @@ def demo(folder: Path, store: Path, suite: str, mirror: str) -> None:
     config = load_archive_config(path)
     now = time.time()
     ground = laid(config, update=False, now=utc(now))
+    try_builds(config.store, config.work, _say)
     with open_database(config.database) as database:
         this = machine(config.work, slots=None, parallel=None, memory=None, disk=None)
         ended = Rebuild(ground, database, this, _say).run()

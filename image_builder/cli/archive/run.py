@@ -8,7 +8,7 @@ import sys
 import click
 
 from image_builder.archive.rebuild.ground import laid, utc
-from image_builder.archive.rebuild.machine import machine
+from image_builder.archive.rebuild.machine import machine, try_builds
 from image_builder.archive.rebuild.passes import Rebuild
 from image_builder.archive.states import State
 from image_builder.cli.archive.context import Opened, archive_options
@@ -38,6 +38,7 @@ def run(opened: Opened, stages: tuple[int, ...], update: bool) -> None:
         disk=schedule.disk,
     )
     ground = laid(config, update=update, now=utc(opened.now()))
+    try_builds(config.store, config.work, _say)
     ended = Rebuild(ground, opened.database, with_machine, _say).run(stages)
     opened.print(
         {name: {str(state): count for state, count in states.items()} for name, states in ended.items()},
