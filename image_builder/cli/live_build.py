@@ -80,14 +80,15 @@ def _plain(folder: Path) -> int:
     display = displays.make(live=False)
     version = plain.host_live_build()
     # The host is the tool root here: its keys, its live-build. The store is where fetched files are kept, no more.
-    archive = Archive(Store(settings.store), settings, folder / "config", ToolRoot(Path("/"), "", version))
-    path = folder / LOCK_NAME
-    lock, is_new = archive.pinned(path, update=False)
-    if is_new:
-        lock.write(path)
-        give_to_caller(path)
-    display.say(f"lock: {'made now' if is_new else path}, {lock.age(datetime.now(UTC))}")
-    return plain.build(archive, folder, display.say)
+    with Store(settings.store) as store:
+        archive = Archive(store, settings, folder / "config", ToolRoot(Path("/"), "", version))
+        path = folder / LOCK_NAME
+        lock, is_new = archive.pinned(path, update=False)
+        if is_new:
+            lock.write(path)
+            give_to_caller(path)
+        display.say(f"lock: {'made now' if is_new else path}, {lock.age(datetime.now(UTC))}")
+        return plain.build(archive, folder, display.say)
 
 
 def _publish(artefact: Path, place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,11 @@ def prove(ground: Ground, published: Path, folder: Path) -> Proof:
     config = ground.config
     log = folder / "proof.log"
     log.unlink(missing_ok=True)
+    journal = config.work / "proof"
+    shutil.rmtree(journal, ignore_errors=True)  # of an earlier time
     with Store(config.store) as store:
         builder = root.made_here(store, log)
-        with network(None, ground.pinned, folder / "work/proof", threading.Event()) as view:
+        with network(None, ground.pinned, journal, threading.Event()) as view:
             sandbox = Sandbox(
                 root=builder.path,
                 binds=[Bind(published, MOUNTED), *view.binds],
