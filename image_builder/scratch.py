@@ -55,6 +55,15 @@ def _of_process(cache: Path) -> Path:
         return folder
 
 
+def clear(cache: Path) -> None:
+    """Remove what killed processes left in a cache, for who will make no folder of their own there."""
+    top = cache / "tmp"
+    if top.is_dir():
+        with (top / ".lock").open("w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            _clear(top)
+
+
 def _clear(top: Path) -> None:
     for path in top.iterdir():
         if path.name == ".lock":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from image_builder.errors import SurroundingsError
-from image_builder.scratch import scratch
+from image_builder.scratch import clear, scratch
 
 HOLD = """
 import sys, time
@@ -60,3 +60,14 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "tmp").touch()
     with pytest.raises(SurroundingsError, match="no temporary folder"), scratch(tmp_path):
         pass
+
+
+def test_what_a_killed_process_left_goes_without_a_new_folder(tmp_path: Path) -> None:
+    with scratch(tmp_path) as ours:
+        dead = tmp_path / "tmp/9-dead"
+        dead.mkdir(parents=True)
+        (dead / ".held").touch()
+        clear(tmp_path)
+        assert ours.is_dir(), "its process lives"
+        assert not dead.exists()
+    clear(tmp_path / "nothing was ever made here")

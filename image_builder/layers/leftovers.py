@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from image_builder import scratch
 from image_builder.layers.files import clear_drafts, discard, erase
 from image_builder.layers.layer import SHORT, read
 from image_builder.layers.locks import KeyLocks
+from image_builder.layers.shelf import DOWNLOADS
 from image_builder.sandbox import limits
 
 
 def clear(store: Path) -> list[str]:
     """Remove unfinished layers of dead owners, damaged layers, drafts and trash; say what it was, a line each.
 
-    The control groups of killed sandboxes too, which nobody needs to hear of.
+    The control groups of killed sandboxes and temporary folders too, which nobody needs to hear of.
     """
     limits.clear()
+    scratch.clear(store / DOWNLOADS)
     cleared = [f"{path.name}: an unfinished file" for path in clear_drafts(store)]
     owners = KeyLocks(store / "building.lock")
     try:
