@@ -96,7 +96,7 @@ def _commit(part: Part, done: Callable[[], object]) -> None:
             part.commit()
     except PipelineError as e:  # who waited has had all of it, and the next one will fetch it anew
         log.warning("%s", e)
-    except Exception:
+    except Exception:  # of one file; the thread it would end keeps all the others. The file is fetched anew.
         log.exception("%s", part.path)
     finally:
         done()
