@@ -153,8 +153,17 @@ class Blobs:
                 if base in self.shared and not isinstance(e, NotThereError):
                     log.warning("%s: a shared store that does not answer; not asked again: %s", base, e.what)
                     _silent.add(base)
-        others = [problem for problem in problems if not isinstance(problem, NotThereError)]
-        raise (others or problems or [NotThereError("no address is known", where=part.sha256)])[0]
+        raise _all_in_one(problems) if problems else NotThereError("no address is known", where=part.sha256)
+
+
+def _all_in_one(problems: Sequence[PipelineError]) -> PipelineError:
+    """The first that is more than "not there", else the first; its hint says what became of the other addresses."""
+    first = next((one for one in problems if not isinstance(one, NotThereError)), problems[0])
+    others = [f"{one.where}: {one.what}" for one in problems if one is not first]
+    if not others:
+        return first
+    hints = [first.hint] if first.hint else []
+    return type(first)(first.what, where=first.where, hint="; ".join([*hints, "asked as well: " + ", ".join(others)]))
 
 
 def fetch(url: str, *, max_bytes: int = INRELEASE_MAX_BYTES) -> bytes:

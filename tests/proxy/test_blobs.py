@@ -70,8 +70,10 @@ def test_the_first_address_that_has_it(origin: counting_origin.Origin, store: Bl
 def test_none_has_it(
     origin: counting_origin.Origin, store: Blobs, names: list[str], error: type[PipelineError], words: str
 ) -> None:
-    with pytest.raises(error, match=words):
-        store.fetch([f"{origin.address}/{name}" for name in names], SHA, len(DATA))
+    urls = [f"{origin.address}/{name}" for name in names]
+    with pytest.raises(error, match=words) as raised:
+        store.fetch(urls, SHA, len(DATA))
+    assert all(url in str(raised.value) for url in urls)
     assert not store.has(SHA)
     assert left(store) == []
 
