@@ -1,13 +1,21 @@
-"""Root tests in two streams (`-n 2 --dist loadscope`): the images, which share one layer store, and all others."""
+"""Root tests in two streams (`-n 2 --dist loadscope`): the images, which share one layer store, and all others.
+
+The stream that is done first takes what is long and stands alone, though each process makes a store of its own for it.
+"""
 
 from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
+ALONE = ("tests/images/test_archive_demo.py", "tests/images/test_kills.py")
+
 
 class Streams(LoadScopeScheduling):
-    """Each stream is run by one process, from its beginning to its end."""
+    """What is in one scope is run by one process, from its beginning to its end; scopes of more tests go first."""
 
     def _split_scope(self, nodeid: str) -> str:
         # Not by --dist loadgroup: with pytest 9.2, xdist 3.8 takes no notice of the groups' names.
-        return "images" if nodeid.startswith("tests/images/") else "others"
+        path = nodeid.partition("::")[0]
+        if path in ALONE:
+            return path
+        return "images" if path.startswith("tests/images/") else "others"
