@@ -11,12 +11,13 @@ from image_builder.errors import SurroundingsError
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write, sync, rename. Raises SurroundingsError when the disk is full or the place cannot be written."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write, sync, rename; text as UTF-8. Raises SurroundingsError: the disk is full, the place cannot be written."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
     try:
-        with part.open("w", encoding="utf-8", errors="surrogateescape") as f:
-            f.write(text)
+        with part.open("wb") as f:
+            f.write(data)
             f.flush()
             os.fsync(f.fileno())
         part.replace(path)

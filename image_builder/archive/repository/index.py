@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from image_builder.archive.repository.names import import_name, split_import
 from image_builder.archive.repository.winners import Provider
 from image_builder.archive.results import STANZAS
 from image_builder.errors import PipelineError, SurroundingsError
+from image_builder.files import write_whole
 
 FILES = "files"
 ORIGIN = "image-builder"  # what apt in a build chroot knows it by
@@ -47,8 +47,8 @@ def write_index(folder: Path, results: Path, offered: Iterable[Provider], cache:
         f"Origin: {ORIGIN}\nLabel: build repository\nDate: Thu, 01 Jan 1970 00:00:00 UTC\n"
         f"SHA256:\n {hashlib.sha256(data).hexdigest()} {len(data)} Packages\n"
     )
-    _write(folder / "Packages", data)
-    _write(folder / "Release", release.encode())
+    write_whole(folder / "Packages", data)
+    write_whole(folder / "Release", release)
     return folder
 
 
@@ -81,17 +81,3 @@ def _filename(stanza: str) -> str:
     """files/PIECE-OF-HASH-NAME.deb"""
     start = stanza.rindex("\nFilename: ") + len("\nFilename: ")
     return stanza[start : stanza.index("\n", start)]
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as e:
-        raise SurroundingsError(f"cannot be written: {e.strerror or e}", where=path) from e
-    finally:
-        part.unlink(missing_ok=True)
