@@ -57,7 +57,8 @@ def nothing_is_left(place: Path) -> Iterator[None]:
     yield
     assert alive() == []
     assert mounts(place) == before
-    assert set(Path("/proc/self/fd").iterdir()) == descriptors
+    # one that an earlier test has left to the garbage collector may go at any moment
+    assert set(Path("/proc/self/fd").iterdir()) <= descriptors
 
 
 class Place:
