@@ -68,23 +68,31 @@ def run_command(
 
     signal.signal(signal.SIGTERM, terminated)
     signal.signal(signal.SIGHUP, terminated)
+    status = _status(cli, name, stopped, failed)
+    # Python forgets its handlers before it ends: a Ctrl-C then would kill a program that has done all it was to do.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(status)
+
+
+def _status(cli: click.Group, name: str, stopped: str, failed: Callable[[PipelineError], None] | None) -> int:
     try:
         status = cli.main(prog_name=name, standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)  # click gives back what a command ends with by Exit
+        return status if isinstance(status, int) else 0  # click gives back what a command ends with by Exit
     except click.ClickException as e:
         e.show()
-        sys.exit(2)
+        return 2
     except (click.Abort, KeyboardInterrupt):  # click has ended the line of the ^C
         print(stopped, file=sys.stderr)
-        sys.exit(130)
+        return 130
     except PipelineError as e:
         print(explained(e), file=sys.stderr)
         if failed is not None:
             failed(e)
-        sys.exit(e.exit_status)
+        return e.exit_status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
 
 
 def explained(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ Main = Callable[..., tuple[object, str, str]]
 @pytest.fixture
 def run_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Main]:
     """Run the program with these arguments: (exit status, stdout, stderr)."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run_main(*arguments: str) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", ["image-builder", *arguments])
@@ -147,6 +148,16 @@ def test_what_stops_it_is_no_traceback(
     status, _, err = run_main("targets")
     assert status == 130
     assert err == "\nstopped; finished layers are kept, the same command goes on from there\n"
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_what_is_done_cannot_be_stopped_any_more(number: str) -> None:
+    """A signal while Python ends, which is when it has forgotten its handlers."""
+    late = f"import atexit, signal; atexit.register(signal.raise_signal, signal.{number})"
+    program = f"{late}; import sys; sys.argv[1:] = ['--version']; from image_builder.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("image-builder")
 
 
 def test_a_bug_keeps_its_traceback(run_main: Main, targets_raises: Callable[[BaseException], None]) -> None:

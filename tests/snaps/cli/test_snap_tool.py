@@ -42,7 +42,7 @@ class Tool:
 
     def __call__(self, *words: str | Path, exit_status: int = 0, **environment: str) -> tuple[str, str]:
         """(stdout, stderr)"""
-        kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         self.capture.readouterr()
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
