@@ -1,7 +1,8 @@
-"""What Debian and Ubuntu do differently with their archives: mirrors, pockets, components, keys. Pure."""
+"""What Debian and Ubuntu do differently: mirrors, pockets, components, keys, names of packages. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,11 @@ Name = Literal["debian", "ubuntu"]
 
 @dataclass(frozen=True)
 class Distribution:
-    """The habits of one distribution. mirrors and security_mirrors: for the architectures named, "" for all others."""
+    """The habits of one distribution. mirrors and security_mirrors: for the architectures named, "" for all others.
+
+    names: variable that hooks see -> architecture ("" for all others) -> packages, parted by commas, since live-build
+    passes on no value with blanks. $ARCH is the architecture.
+    """
 
     name: Name
     mirrors: tuple[tuple[frozenset[str], str], ...]
@@ -20,7 +25,9 @@ class Distribution:
     keyring: Path
     keyring_package: str
     proposed: str  # the pocket with packages that are being tried: SUITE-proposed-updates
+    names: Mapping[str, Mapping[str, str]]
     rolling: frozenset[str] = frozenset()  # suites without any pockets
+    resolved_in_systemd: frozenset[str] = frozenset()  # suites in which systemd-resolved is no package of its own
 
     def mirror(self, architecture: str) -> str:
         return _of(self.mirrors, architecture)
@@ -41,10 +48,24 @@ class Distribution:
         # asked for by name, so it is no matter of what a suite usually has
         return found + ([(f"{suite}-{self.proposed}", False)] if proposed else [])
 
+    def packages(self, suite: str, architecture: str) -> dict[str, str]:
+        """What the packages that hooks install are called here: variable -> names, parted by commas.
+
+        >>> UBUNTU.packages("noble", "amd64")["PACKAGES_CLOUD_KERNEL"]
+        'linux-image-virtual'
+        """
+        found = {
+            variable: by_architecture.get(architecture, by_architecture.get("", "")).replace("$ARCH", architecture)
+            for variable, by_architecture in self.names.items()
+        }
+        return found | ({"PACKAGES_RESOLVED": ""} if suite in self.resolved_in_systemd else {})
+
 
 _ALL: frozenset[str] = frozenset()
 # Ubuntu keeps those two on its main servers and everything else on "ports", security updates included.
 _MAIN = frozenset({"amd64", "i386"})
+# Boot loaders of a disk, where no package brings all: for UEFI, signed, with shim.
+_GRUB_ARM64 = "grub-efi-arm64-bin,grub-efi-arm64-signed,shim-signed,grub2-common"
 DEBIAN = Distribution(
     name="debian",
     mirrors=((_ALL, "http://deb.debian.org/debian"),),
@@ -53,6 +74,16 @@ DEBIAN = Distribution(
     keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     keyring_package="debian-archive-keyring",
     proposed="proposed-updates",
+    names={
+        "PACKAGES_CLOUD_KERNEL": {"": "linux-image-cloud-$ARCH"},
+        "PACKAGES_VM_KERNEL": {"": "linux-image-$ARCH"},  # has the hardware that desktop hypervisors play
+        "PACKAGES_LIVE_KERNEL": {"": "linux-image-$ARCH"},
+        # Brings the boot loader for BIOS and the signed one with shim, and renews both inside the image
+        "PACKAGES_DISK_BOOT": {"amd64": "grub-cloud-amd64", "arm64": _GRUB_ARM64},
+        "PACKAGES_LIVE_BOOT": {},  # those of the tool root trust the same kernels
+        "PACKAGES_RESOLVED": {"": "systemd-resolved"},
+        "PACKAGES_AZURE": {"": "waagent,hyperv-daemons"},
+    },
     rolling=frozenset({"sid", "unstable", "experimental", "rc-buggy"}),
 )
 UBUNTU = Distribution(
@@ -63,7 +94,22 @@ UBUNTU = Distribution(
     keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
     keyring_package="ubuntu-keyring",
     proposed="proposed",
-)
+    names={
+        "PACKAGES_CLOUD_KERNEL": {"": "linux-image-virtual"},
+        "PACKAGES_VM_KERNEL": {"": "linux-image-virtual"},
+        "PACKAGES_LIVE_KERNEL": {"": "linux-image-generic"},
+        # grub-pc and not grub-efi-amd64: the signed GRUB goes with either, and BIOS needs that one.
+        "PACKAGES_DISK_BOOT": {
+            "amd64": "grub-pc,grub-efi-amd64-bin,grub-efi-amd64-signed,shim-signed", "arm64": _GRUB_ARM64,
+        },
+        "PACKAGES_LIVE_BOOT": {"amd64": "grub-efi-amd64-signed,shim-signed"},
+        "PACKAGES_RESOLVED": {"": "systemd-resolved"},
+        "PACKAGES_AZURE": {"": "walinuxagent,linux-cloud-tools-virtual"},
+    },
+    resolved_in_systemd=frozenset({
+        "trusty", "xenial", "bionic", "cosmic", "disco", "eoan", "focal", "groovy", "hirsute", "impish", "jammy",
+    }),
+)  # fmt: skip
 BY_NAME: dict[str, Distribution] = {one.name: one for one in (DEBIAN, UBUNTU)}
 
 # Code names that are Ubuntu's; for one that comes after them, the configuration says `distribution: ubuntu`.

@@ -10,8 +10,9 @@ import pytest
 from image_builder.architectures import runs_natively
 from image_builder.build.archive import sources
 from image_builder.config import BuildConfig
-from image_builder.distributions import DEBIAN, UBUNTU, of_suite
+from image_builder.distributions import BY_NAME, DEBIAN, UBUNTU, of_suite
 from image_builder.live_build.configuration import options
+from image_builder.live_build.hooks import PLAIN
 
 PORTS = "http://ports.ubuntu.com/ubuntu-ports"
 
@@ -70,6 +71,38 @@ def test_ubuntus_pockets(tmp_path: Path) -> None:
         (main, "noble-proposed"),
     ]  # fmt: skip
     assert {s.components for s in found} == {("main", "universe")}
+
+
+@pytest.mark.parametrize(
+    ("suite", "architecture", "variable", "names"),
+    [
+        ("trixie", "amd64", "PACKAGES_CLOUD_KERNEL", "linux-image-cloud-amd64"),
+        ("trixie", "arm64", "PACKAGES_VM_KERNEL", "linux-image-arm64"),
+        ("trixie", "amd64", "PACKAGES_DISK_BOOT", "grub-cloud-amd64"),
+        ("trixie", "riscv64", "PACKAGES_DISK_BOOT", ""),
+        ("noble", "arm64", "PACKAGES_CLOUD_KERNEL", "linux-image-virtual"),
+        ("noble", "amd64", "PACKAGES_LIVE_BOOT", "grub-efi-amd64-signed,shim-signed"),
+        ("noble", "amd64", "PACKAGES_RESOLVED", "systemd-resolved"),
+        ("jammy", "amd64", "PACKAGES_RESOLVED", ""),
+    ],
+)
+def test_what_packages_are_called(suite: str, architecture: str, variable: str, names: str) -> None:
+    assert BY_NAME[of_suite(suite)].packages(suite, architecture)[variable] == names
+
+
+def test_both_have_names_for_the_same_and_live_build_can_pass_them_on() -> None:
+    assert set(DEBIAN.names) == set(UBUNTU.names)
+    for theirs in (DEBIAN, UBUNTU):
+        assert all(PLAIN.fullmatch(words) for words in theirs.packages("x", "amd64").values())
+
+
+def test_the_page_has_the_same_names() -> None:
+    page = (Path(__file__).parents[1] / "docs/ubuntu.md").read_text()
+    for theirs in (DEBIAN, UBUNTU):
+        for variable, by_architecture in theirs.names.items():
+            assert f"| `{variable}` |" in page
+            for names in by_architecture.values():
+                assert f"`{names.replace('$ARCH', 'ARCH')}`" in page, variable
 
 
 def test_a_rolling_suite_has_no_pockets_but_what_is_asked_for() -> None:

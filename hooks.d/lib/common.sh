@@ -11,7 +11,7 @@
 #
 # Reads:  PROJECT, SUBPROJECT, SUITE, ARCH, SOURCE_DATE_EPOCH, IMAGE_BUILDER_THREADS, IMAGE_BUILDER_MEMORY_MB
 # Sets:   those that were unset; TZ, LC_ALL and umask, so that who starts a build does not change it
-# Offers: say, die, artefact, have_architecture, threads_for, uuid_of, scratch_dir
+# Offers: say, die, artefact, have_architecture, threads_for, uuid_of, in_root, first_of, scratch_dir
 
 export LC_ALL=C.UTF-8 TZ=UTC
 umask 022
@@ -77,6 +77,31 @@ threads_for() {
 uuid_of() {
     printf '%s\n' "$@" | sha256sum |
         sed -E 's/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*/\1-\2-8\3-9\4-\5/'
+}
+
+# in_root PATH: the place, from here, of a file of the finished root; links are followed as that root would
+in_root() {
+    place=$1
+    for _ in 1 2 3 4 5 6 7 8; do
+        [ -L "chroot$place" ] || break
+        to=$(readlink "chroot$place")
+        case $to in
+            /*) place=$to ;;
+            *) place=${place%/*}/$to ;;
+        esac
+    done
+    printf '%s' "chroot$place"
+}
+
+# first_of FILE...: the first one that there is; ends the hook where there is none
+first_of() {
+    for file; do
+        if [ -e "$file" ]; then
+            printf '%s' "$file"
+            return 0
+        fi
+    done
+    die "none of these is there: $*"
 }
 
 # scratch_dir NAME: an empty directory that is gone when the hook ends. Sets $scratch. Use it once per hook.

@@ -51,19 +51,25 @@ make_disk() {
 
 # esp_tree DIR ROOT_UUID: what an EFI system partition holds: shim and signed GRUB where firmware looks without being told
 esp_tree() {
-    local dir=$1 root_uuid=$2 efi signed
+    local dir=$1 root_uuid=$2 efi signed shim manager grub vendor
     case $ARCH in
         amd64) efi=x64 signed=x86_64-efi-signed ;;
         arm64) efi=aa64 signed=arm64-efi-signed ;;
         *) die "no signed bootloader is known for architecture $ARCH" ;;
     esac
     rm -rf "$dir"
-    mkdir -p "$dir/EFI/BOOT" "$dir/EFI/debian"
-    cp "chroot/usr/lib/shim/shim$efi.efi.signed" "$dir/EFI/BOOT/BOOT${efi^^}.EFI"
-    cp "chroot/usr/lib/shim/mm$efi.efi.signed" "$dir/EFI/BOOT/mm$efi.efi"
-    cp "chroot/usr/lib/grub/$signed/grub$efi.efi.signed" "$dir/EFI/BOOT/grub$efi.efi"
-    # Signed GRUB looks below /EFI/debian, wherever it was started from.
-    cat >"$dir/EFI/debian/grub.cfg" <<END
+    shim=$(in_root "/usr/lib/shim/shim$efi.efi.signed")
+    # Ubuntu signs shim's manager of keys too, and does not say so in its name.
+    manager=$(first_of "$(in_root "/usr/lib/shim/mm$efi.efi.signed")" "$(in_root "/usr/lib/shim/mm$efi.efi")")
+    grub=$(in_root "/usr/lib/grub/$signed/grub$efi.efi.signed")
+    # Signed GRUB looks below the folder of who signed it, wherever it was started from: /EFI/debian, /EFI/ubuntu.
+    vendor=$(grep -a -o -m 1 '/EFI/[a-z]\+' "$grub" | head -n 1)
+    [ -n "$vendor" ] || die "${grub#chroot} does not say where it looks for its configuration"
+    mkdir -p "$dir/EFI/BOOT" "$dir$vendor"
+    cp "$shim" "$dir/EFI/BOOT/BOOT${efi^^}.EFI"
+    cp "$manager" "$dir/EFI/BOOT/mm$efi.efi"
+    cp "$grub" "$dir/EFI/BOOT/grub$efi.efi"
+    cat >"$dir$vendor/grub.cfg" <<END
 search.fs_uuid $root_uuid root
 set prefix=(\$root)/boot/grub
 configfile \$prefix/grub.cfg

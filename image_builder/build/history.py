@@ -23,8 +23,14 @@ class Explained:
 
 
 def records(builds: Path) -> list[tuple[str, BuildRecord]]:
-    """The builds of a folder, newest first: (name of its folder, record). What cannot be read is left out."""
-    folders = sorted((p for p in builds.glob("2*") if p.is_dir()), key=lambda p: p.name, reverse=True)
+    """The builds of a folder, newest first: (name of its folder, record). What cannot be read is left out.
+
+    Names are times; `latest` is the newest one whatever its name says, since a clock may have been set back.
+    """
+    newest = (builds / "latest").resolve().name
+    folders = sorted(
+        (p for p in builds.glob("2*") if p.is_dir()), key=lambda p: (p.name == newest, p.name), reverse=True
+    )
     found = ((folder.name, BuildRecord.read(folder)) for folder in folders)
     return [(name, record) for name, record in found if record is not None]
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from image_builder import distributions
 from image_builder.config import BuildConfig
 from image_builder.errors import ConfigError
 from image_builder.files import give_to_caller, write_whole
@@ -61,6 +62,7 @@ def configure(
         write_whole(folder / name, text)
         (folder / name).chmod(0o755)
     names = {
+        **distributions.BY_NAME[config.distribution].packages(config.suite, config.architecture),
         **config.environment,
         "PROJECT": config.project,
         "SUBPROJECT": config.subproject,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from image_builder import distributions
 from image_builder.apt.solution import Solution
 from image_builder.config import BuildConfig
 from image_builder.live_build import hooks as hook_files
@@ -82,6 +83,11 @@ class Recipe:
             "SOURCE_DATE_EPOCH": str(self.epoch),
             "IMAGE_TARGET": image_target,
         }
+
+    def packages_of(self, hook: hook_files.Hook) -> dict[str, str]:
+        """What packages are called here, by the variables a hook looks at; the project's environment may say others."""
+        named = distributions.BY_NAME[self.config.distribution].packages(self.config.suite, self.config.architecture)
+        return {n: self.config.environment.get(n, words) for n, words in named.items() if hook.reads(n)}
 
     def image_target(self, hook: hook_files.Hook, target: str) -> str:
         """IMAGE_TARGET for a hook: the target, if the hook looks at it; then targets do not share the step.

@@ -79,7 +79,8 @@ def chroot_hook(
 ) -> tuple[Solution | None, StepSpec]:
     """A hook in the root, and what apt will know of the root after it."""
     more = {"hook": hook.digest}
-    names = None if hook.header.packages is None else _asked_for(recipe, hook.header.packages)
+    called = recipe.packages_of(hook)
+    names = None if hook.header.packages is None else _asked_for(recipe, hook.header.packages, called)
     if names is None or known is None:
         # It may use the archive in any way, so the instant itself is its input.
         after, prefetch = None, None
@@ -95,9 +96,9 @@ def chroot_hook(
     if seed is not None:
         more["snaps"] = recipe.seeding.digest(seed)
         more |= {"AppArmor of this host": recipe.seeding.host} if recipe.seeding.host else {}
-    environment = {**recipe.environment(image_target), **where}
+    environment = {**called, **recipe.environment(image_target), **where}
     name = f"{hook.name.removesuffix('_early')}"
-    stage = {**recipe.conf(recipe.plain.for_chroot()), **recipe.project_environment(image_target, **where)}
+    stage = {**recipe.conf(recipe.plain.for_chroot()), **recipe.project_environment(image_target, **called, **where)}
     if names != ():
         stage |= recipe.frozen_lists()
     script = hook.files[f"hooks.d/{hook.entry.path}"]
@@ -117,10 +118,13 @@ def chroot_hook(
     return after, made
 
 
-def _asked_for(recipe: Recipe, words: tuple[str, ...]) -> tuple[str, ...]:
+def _asked_for(recipe: Recipe, words: tuple[str, ...], called: Mapping[str, str]) -> tuple[str, ...]:
+    """called: variable -> names that stand for it."""
     config = recipe.config
     names = chosen(words, {config.architecture, config.distribution})
-    return tuple(name.replace("$ARCH", config.architecture).replace("$SUITE", config.suite) for name in names)
+    meant = " ".join(called.get(name.removeprefix("$"), name) if name.startswith("$") else name for name in names)
+    meant = meant.replace("$ARCH", config.architecture).replace("$SUITE", config.suite)
+    return tuple(meant.replace(",", " ").split())
 
 
 def finish(recipe: Recipe, kind: str) -> StepSpec:

@@ -91,7 +91,7 @@ def recipe_key(config: BuildConfig) -> str:
     return hashlib.sha256(json.dumps(["tool-root", *asked]).encode()).hexdigest()
 
 
-def _apart(*argv: str) -> list[str]:
+def apart(*argv: str) -> list[str]:
     """argv in namespaces of its own for mounts and processes: a killed build takes all of them along."""
     with_proc = ["sh", "-c", 'mount -t proc proc /proc && exec "$@"', "sh", *argv]
     ends = ["--pid", "--fork", "--kill-child"]
@@ -133,7 +133,7 @@ def make(
         temporary = place.directory / "tmp"
         temporary.mkdir()
         run(
-            _apart(
+            apart(
                 "mmdebstrap",
                 "--mode=root",
                 "--variant=apt",

@@ -14,7 +14,7 @@ TARGETS = ("squashfs", "tarball", "qcow2", "vmdk")
 # systemd-resolved makes the root's resolv.conf a dangling link, after which plain live-build's own apt-get waits half
 # a minute for names. That stall is no work, and would count for us: neither side installs it.
 WITHOUT_RESOLVED = (
-    Edit("base/disk-packages.chroot", r" systemd-resolved\b(?!\.)", ""),
+    Edit("base/disk-packages.chroot", r" (\$PACKAGES_RESOLVED|\$\{PACKAGES_RESOLVED-systemd-resolved\})", ""),
     Edit("base/disk-system.chroot", r" systemd-resolved\.service", ""),
 )
 

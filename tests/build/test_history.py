@@ -72,6 +72,14 @@ def test_none_and_several_are_refused_with_what_there_is(wanted: str, said: str)
     assert "base (ba5eba5eba5e)" in str(caught.value)
 
 
+def test_the_newest_is_the_latest_also_where_the_clock_was_set_back(tmp_path: Path) -> None:
+    for name, one in (("2026-09-12T08.00.00Z", NEW), ("2026-09-12T09.00.00Z", OLD), ("2026-09-12T07.00.00Z", OLD)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / RECORD_NAME).write_text(one.text())
+    (tmp_path / "latest").symlink_to("2026-09-12T08.00.00Z")
+    assert [name[11:13] for name, _ in records(tmp_path)] == ["08", "09", "07"]
+
+
 def test_the_command(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no build yet"):
         CliRunner().invoke(command, ["base", "-C", str(tmp_path)], catch_exceptions=False)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from image_builder.distributions import DEBIAN
+
 HOOKS = Path(__file__).parents[2] / "hooks.d"
 BINARY = sorted((HOOKS / "base").glob("*.binary"))
 CHROOT = sorted((HOOKS / "base").glob("*.chroot"))
@@ -57,12 +59,26 @@ def test_a_chroot_hook_stands_alone_and_declares_its_packages(hook: Path) -> Non
         return
     call = re.search(r"apt-get install ((?:.*\\\n)*.*)\n", text)
     assert call
-    wanted = [w.strip('"') for w in call[1].split() if w != "\\" and not w.startswith("--")]
-    # What differs by architecture is in a variable, set in a `case $ARCH`: "    amd64) name=…"
-    chosen = re.findall(r"^ *(\w+)\) (\w+)=\"?([^\"\n;]*)", text, re.MULTILINE)
-    by_variable = {f"${name}" for _, name, _ in chosen} & set(wanted)
-    special = [f"{word}[{arch}]" for arch, name, words in chosen if f"${name}" in by_variable for word in words.split()]
-    assert sorted([w for w in wanted if w not in by_variable] + special) == sorted(declared)
+    # What distributions call differently: ${PACKAGES_X:-as Debian calls it}
+    words = re.sub(r"\$\{(PACKAGES_\w+)[^}]*\}", r"$\1", call[1]).split()
+    assert sorted(word for word in words if word != "\\" and not word.startswith("--")) == sorted(declared)
+
+
+@pytest.mark.parametrize("hook", CHROOT, ids=name)
+def test_a_hook_that_is_told_no_names_takes_debians(hook: Path) -> None:
+    """Plain live-build sets none, where nobody has written them into its environment."""
+    text = hook.read_text()
+    defaults = re.findall(r"\$\{(PACKAGES_\w+):?-([^}]*)\}", text)
+    assert {variable for variable, _ in defaults} == set(re.findall(r"PACKAGES_[A-Z]\w*", text))
+    for architecture in ("amd64", "arm64"):
+        known = DEBIAN.packages("trixie", architecture)
+        by_case = re.search(rf"^ *{architecture}\) boot=(\S*)", text, re.MULTILINE)
+        for variable, default in defaults:
+            names = (
+                default.replace("$ARCH", architecture).replace("$boot", by_case[1] if by_case else "").replace(" ", ",")
+            )
+            if "grub-cloud-amd64" not in names or architecture == "amd64":
+                assert names == known[variable]
 
 
 @pytest.mark.parametrize("series", SERIES, ids=name)

@@ -113,6 +113,32 @@ def test_a_bios_loader_too_large_for_its_partition_is_refused(shell: Shell, tmp_
     assert b"3 sectors" in result.stderr
 
 
+@pytest.mark.parametrize("suffix", [".signed", ""], ids=["as Debian names it", "as Ubuntu names it"])
+def test_what_uefi_starts_is_where_the_signed_grub_looks(shell: Shell, tmp_path: Path, suffix: str) -> None:
+    """Ubuntu's shim is behind two links that only its own root can follow."""
+    shim, grub = tmp_path / "chroot/usr/lib/shim", tmp_path / "chroot/usr/lib/grub/x86_64-efi-signed"
+    shim.mkdir(parents=True)
+    grub.mkdir(parents=True)
+    (tmp_path / "chroot/etc/alternatives").mkdir()
+    (shim / "shimx64.efi.signed").symlink_to("/etc/alternatives/shimx64.efi.signed")
+    (tmp_path / "chroot/etc/alternatives/shimx64.efi.signed").symlink_to("/usr/lib/shim/shimx64.efi.signed.latest")
+    (shim / "shimx64.efi.signed.latest").write_bytes(b"shim")
+    (shim / f"mmx64.efi{suffix}").write_bytes(b"manager")
+    (grub / "grubx64.efi.signed").write_bytes(b"MZ\0\1/EFI/vendor\0more")
+    result = shell("esp_tree esp 1-2-3")
+    assert result.returncode == 0, result.stderr
+    boot = tmp_path / "esp/EFI/BOOT"
+    assert [(boot / name).read_bytes() for name in ("BOOTX64.EFI", "mmx64.efi")] == [b"shim", b"manager"]
+    assert "search.fs_uuid 1-2-3 root" in (tmp_path / "esp/EFI/vendor/grub.cfg").read_text()
+
+    (grub / "grubx64.efi.signed").write_bytes(b"MZ, and nothing it would look for")
+    assert b"does not say where it looks" in shell("esp_tree esp 1-2-3").stderr
+    (shim / f"mmx64.efi{suffix}").unlink()
+    result = shell("esp_tree esp 1-2-3")
+    assert result.returncode != 0
+    assert b"none of these is there: chroot/usr/lib/shim/mmx64.efi.signed" in result.stderr
+
+
 def test_content_is_counted_in_blocks_and_hard_links_once(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/a").write_bytes(bytes(3 << 20))

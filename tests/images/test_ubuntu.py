@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from building import CONFIG, Project, built
 from local_archive import Key
-from ubuntu_archive import Launchpad, UbuntuArchive, make_deb, served
+from ubuntu_archive import CALLED, Launchpad, UbuntuArchive, make_deb, served, ubuntus_shim
 
 from image_builder.apt.fetch import prefetch
-from image_builder.apt.solve import solve_base
+from image_builder.apt.solve import solve_base, solve_packages
+from image_builder.boot.check import check_boot
+from image_builder.boot.firmware import FirmwareKind
 from image_builder.build.archive import Archive
 from image_builder.config import BuildConfig
+from image_builder.distributions import UBUNTU
 from image_builder.layers import Store
 from image_builder.live_build.tool_root import ToolRoot
 from image_builder.lock import Lock
@@ -37,15 +40,18 @@ class Site:
     servers: str
 
 
-def debians_base(store: Path, locked: Path, pool: Path) -> None:
-    """Put what Debian's minimal system is made of into a pool, from the store of the other tests."""
+def from_debian(store: Path, locked: Path, pool: Path, *names: str) -> None:
+    """Put what Debian's minimal system and these packages are made of into a pool, from the store of the others."""
     config, lock = BuildConfig(), Lock.read(locked)
     assert lock is not None
     with Store(store) as opened:
         tools = next(ToolRoot(layer.diff, "", "") for layer in opened.list() if layer.meta.get("kind") == "tool-root")
         archive = Archive(opened, config, pool / "no config", tools)
         archive.pinned(locked, update=False)
-        packages = solve_base(archive.context(), config.suite).packages
+        base = solve_base(archive.context(), config.suite)
+        packages = [*base.packages]
+        if names:
+            packages += solve_packages(archive.context(), base, names, recommends=False, upgrade=False).packages
         prefetch(packages, archive.blobs, addresses=archive.addresses)
         for package in packages:
             shutil.copyfile(archive.blobs.path(package.sha256), pool / package.deb.replace("%3a", ":"))
@@ -55,7 +61,7 @@ def debians_base(store: Path, locked: Path, pool: Path) -> None:
 def site(store: Path, locked: Path, key: Key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("ubuntu")
     archive = UbuntuArchive(folder / "archive", key)
-    debians_base(store, locked, archive.pool())
+    from_debian(store, locked, archive.pool())
     archive.keyring_package()
     for pocket, version in NEWEST.items():
         make_deb(archive.pool(pocket), "greeter", version)
@@ -201,9 +207,57 @@ def test_a_projects_tree_and_a_ppa(ubuntu: Callable[..., Project], site: Site) -
     ]  # fmt: skip
 
 
-def test_a_disk_image_is_refused_before_anything_is_built(ubuntu: Callable[..., Project]) -> None:
+def test_what_knows_debians_packages_alone_is_refused_before_anything_is_built(ubuntu: Callable[..., Project]) -> None:
     project = ubuntu()
-    said = project.run("build", "squashfs", "qcow2", "iso", status=2).stderr
-    assert "targets qcow2, iso: cannot be made of noble, which is ubuntu:" in said
-    assert "base/disk-packages.chroot installs packages of debian" in said
+    header = "# packages: reportbug\n# distributions: debian\n"
+    project.hook("base/theirs.chroot", "apt-get install reportbug", header=header)
+    for name in ("one", "two"):
+        project.series(name, f"# {name}\nbase/theirs.chroot\n")
+    said = project.run("build", "one", "two", status=2).stderr
+    assert "targets one, two: cannot be made of noble, which is ubuntu:" in said
+    assert "base/theirs.chroot installs packages of debian" in said
     assert not (project.folder / "builds").exists()
+
+
+# What disks and live media have above a plain root, by Debian's names; what is called otherwise is in CALLED.
+ABOVE = (
+    *CALLED.values(), "initramfs-tools", "zstd", "grub-pc", "grub-efi-amd64-bin", "grub-efi-amd64-signed",
+    "shim-signed", "cloud-init", "cloud-guest-utils", "e2fsprogs", "openssh-server", "systemd-resolved",
+    "systemd-timesyncd", "live-boot", "live-config", "live-config-systemd", "sudo", "user-setup", "open-vm-tools",
+    "rsync", "google-guest-agent", "google-compute-engine-oslogin", "systemd-sysv", "dbus", "udev", "iproute2",
+    "netbase",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def _machines(site: Site, store: Path, locked: Path) -> None:
+    """The archive, with what virtual machines and live systems are made of."""
+    pool = site.archive.pool()
+    from_debian(store, locked, pool, *ABOVE)
+    ubuntus_shim(pool)
+    for name, debians in CALLED.items():
+        make_deb(pool, name, "6.8.0.1", Depends=debians)
+    make_deb(pool, "walinuxagent", "2.9.1")  # Debian's of another name must not be installed with one of this name
+    site.archive.publish(DATE + timedelta(hours=1))
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("_machines")
+def test_disks_and_live_media(ubuntu: Callable[..., Project], tmp_path: Path) -> None:
+    project = ubuntu("packages: [systemd-sysv, dbus, udev, iproute2, netbase]\n")
+    plan = project.run("plan", "all").stdout
+    assert "-> netboot" in plan, "every target's packages are there by Ubuntu's names"
+    project.build("qcow2", "iso")
+    installed = packages(project, "qcow2")
+    assert installed["shim-signed"] == "1.58+15.8-0ubuntu2"
+    boot = UBUNTU.packages("noble", "amd64")["PACKAGES_DISK_BOOT"].split(",")
+    assert {"linux-image-virtual", *boot} <= set(installed)
+    assert "grub-cloud-amd64" not in installed
+    assert {"linux-image-generic", "live-boot", "shim-signed"} <= set(packages(project, "iso"))
+
+    ways: list[tuple[str, FirmwareKind]] = [("qcow2", "bios"), ("qcow2", "secure-boot"), ("iso", "secure-boot")]
+    for image, firmware in ways:
+        result = check_boot(
+            project.artefact(f"livecd.ubuntu.{image}"), firmware=firmware, timeout_s=600.0, log=tmp_path / "console"
+        )
+        assert result.success, f"{image} by {firmware}: {result.reason}\n{result.last_lines()}"

@@ -43,6 +43,7 @@ HOOKS = {
     "base/seed.chroot": "# packages:\n# snaps: all\n",
     "base/late.binary": "# snaps: all\n",
     "base/boot.chroot": "# packages: zstd grub-cloud-amd64[amd64] shim-signed[arm64] linux-virtual[ubuntu]\n",
+    "base/named-apart.chroot": "# packages: zstd $PACKAGES_CLOUD_KERNEL $PACKAGES_DISK_BOOT $PACKAGES_LIVE_BOOT\n",
     "base/debian.chroot": "# packages:\n# distributions: debian\n",
     "ovf/a.tmpl": "A",
 }
@@ -60,6 +61,7 @@ SERIES = {
     "late": "base/late.binary",
     "boot": "base/boot.chroot base/qcow2.binary",
     "debian": "base/debian.chroot base/qcow2.binary",
+    "apart": "base/named-apart.chroot base/qcow2.binary",
     "iso": "#%_binary:_iso-hybrid base/base.chroot base/qcow2.binary",
 }
 
@@ -341,6 +343,39 @@ def test_packages_for_one_architecture_or_distribution(
     step = work(ground.chain("boot", config=BuildConfig(**settings)), "chroot base/boot.chroot")
     assert step.solution is not None
     assert [p.name for p in step.solution.packages] == names
+
+
+RT = {"PACKAGES_CLOUD_KERNEL": "linux-image-rt-amd64,linux-headers-rt-amd64"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "names", "seen"),
+    [
+        pytest.param(
+            {}, ["zstd", "linux-image-cloud-amd64", "grub-cloud-amd64"], "linux-image-cloud-amd64", id="Debian"
+        ),
+        pytest.param(
+            {"suite": "noble"},
+            ["zstd", "linux-image-virtual", "grub-pc", "grub-efi-amd64-bin", "grub-efi-amd64-signed", "shim-signed",
+             "grub-efi-amd64-signed", "shim-signed"],
+            "linux-image-virtual", id="Ubuntu",
+        ),
+        pytest.param(
+            {"environment": RT}, ["zstd", "linux-image-rt-amd64", "linux-headers-rt-amd64", "grub-cloud-amd64"],
+            RT["PACKAGES_CLOUD_KERNEL"], id="what the project says wins",
+        ),
+    ],
+)  # fmt: skip
+def test_names_that_distributions_differ_in(
+    ground: Ground, settings: dict[str, Any], names: list[str], seen: str
+) -> None:
+    config = BuildConfig(architecture="amd64", **settings)
+    step = work(ground.chain("apart", config=config), "chroot base/named-apart.chroot")
+    assert step.solution is not None
+    assert [p.name for p in step.solution.packages] == names
+    assert step.environment["PACKAGES_CLOUD_KERNEL"] == seen
+    assert f"PACKAGES_CLOUD_KERNEL={seen}\n".encode() in step.stage["config/environment.chroot"].content()
+    assert "PACKAGES_AZURE" not in step.environment, "what a hook does not look at is no matter of its"
 
 
 def test_targets_with_another_distributions_packages_are_refused_all_at_once(ground: Ground) -> None:

@@ -2,7 +2,8 @@
 
 What is real: the format (pockets that share a code name, components, by-hash, NotAutomatic), made by apt-ftparchive and
 signed by a key of its own; and Debian's packages, of which the base system is. What is not: the packages' contents are
-Debian's, and what Ubuntu's have and these have not (kernels, casper, snapd's seeds) is not tried.
+Debian's. Where Ubuntu has another name (kernels, agents), a package of that name asks for Debian's; shim-signed is
+Debian's shim as Ubuntu lays it out. What only Ubuntu's own packages have (casper, snapd's seeds, kernels) is not tried.
 """
 
 from __future__ import annotations
@@ -27,8 +28,18 @@ from local_archive import Key
 COMPONENTS = ("main", "universe")
 
 
-def make_deb(folder: Path, name: str, version: str, *, files: Mapping[str, bytes] = {}, **fields: str) -> Path:
-    """A real package of architecture all. fields: of its control file, "_" for "-"."""
+# Ubuntu's name -> what is Debian's for it
+CALLED = {
+    "linux-image-virtual": "linux-image-cloud-amd64",
+    "linux-image-generic": "linux-image-amd64",
+    "linux-cloud-tools-virtual": "hyperv-daemons",
+}
+
+
+def make_deb(
+    folder: Path, name: str, version: str, *, files: Mapping[str, bytes] = {}, postinst: str = "", **fields: str
+) -> Path:
+    """A real package of architecture all. fields: of its control file, "_" for "-". postinst: a shell script."""
     control = {
         "Package": name, "Version": version, "Architecture": "all", "Maintainer": "Test <test@localhost>",
         "Priority": "optional", "Description": "made for a test",
@@ -41,11 +52,34 @@ def make_deb(folder: Path, name: str, version: str, *, files: Mapping[str, bytes
         tree.chmod(0o755)
         (tree / "DEBIAN").mkdir(mode=0o755)
         (tree / "DEBIAN/control").write_text("".join(f"{key}: {value}\n" for key, value in control.items()))
+        if postinst:
+            (tree / "DEBIAN/postinst").write_text(f"#!/bin/sh\nset -e\n{postinst}\n")
+            (tree / "DEBIAN/postinst").chmod(0o755)
         for path, data in files.items():
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_bytes(data)
         subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, deb], check=True, capture_output=True)
     return deb
+
+
+def ubuntus_shim(pool: Path) -> None:
+    """Put shim-signed as Ubuntu has it in the place of Debian's: two versions behind update-alternatives."""
+    with tempfile.TemporaryDirectory() as work:
+        for name in ("shim-signed", "shim-helpers-amd64-signed"):
+            (deb,) = pool.glob(f"{name}_*.deb")
+            subprocess.run(["dpkg-deb", "-x", deb, work], check=True)
+            if name == "shim-signed":
+                deb.unlink()
+        theirs = Path(work, "usr/lib/shim")
+        loader, manager = (theirs / f"{name}x64.efi.signed" for name in ("shim", "mm"))
+        files = {"shimx64.efi.signed.latest": loader, "shimx64.efi.signed.previous": loader, "mmx64.efi": manager}
+        link = "/usr/lib/shim/shimx64.efi.signed"
+        make_deb(
+            pool, "shim-signed", "1.58+15.8-0ubuntu2", Depends="grub-efi-amd64-signed, grub2-common",
+            files={f"usr/lib/shim/{name}": path.read_bytes() for name, path in files.items()},
+            postinst=f"update-alternatives --install {link} shimx64.efi.signed {link}.latest 100\n"
+                     f"update-alternatives --install {link} shimx64.efi.signed {link}.previous 50",
+        )  # fmt: skip
 
 
 @dataclass
