@@ -20,10 +20,10 @@ BOOT_PACKAGES := mtools ovmf qemu-system-x86 qemu-utils
 # `image-builder archive`: what can be built, what is offered, under whose signature
 ARCHIVE_PACKAGES := apt-utils dose-builddebcheck gpg gpg-agent
 # The tests sign a small archive of their own, pack and unpack roots, and run live-build as its users do.
-TEST_PACKAGES := apt-utils cpio curl debootstrap dosfstools e2fsprogs fdisk gpg gpg-agent gpgconf live-build pigz \
-	postgresql procps python3-jinja2 qemu-user-static rsync runc skopeo squashfs-tools umoci xorriso xz-utils zstd
-# Images of arm64, in make test-full
-FOREIGN_PACKAGES := qemu-system-arm qemu-efi-aarch64
+TEST_PACKAGES := apt-utils cpio curl debootstrap dosfstools e2fsprogs faketime fdisk gpg gpg-agent gpgconf live-build \
+	pigz postgresql procps python3-jinja2 qemu-user-static rsync runc skopeo squashfs-tools umoci xorriso xz-utils zstd
+# Images of arm64, and the web view in a browser, in make test-full
+FULL_PACKAGES := chromium chromium-driver qemu-system-arm qemu-efi-aarch64
 # The peers of the proxy and of the snap client. Debian starts the first and the third as daemons; the bench runs its own.
 BENCH_PACKAGES := apt-cacher-ng curl nginx-light openssl
 LINT_PACKAGES := python3-venv shellcheck
@@ -105,7 +105,7 @@ packages-test:
 	$(call install,$(BUILD_PACKAGES) $(BOOT_PACKAGES) $(ARCHIVE_PACKAGES) $(TEST_PACKAGES))
 
 packages-full: packages-test
-	$(call install,$(FOREIGN_PACKAGES))
+	$(call install,$(FULL_PACKAGES))
 
 packages-bench: packages-test
 	$(call install,$(BENCH_PACKAGES))

@@ -13,6 +13,10 @@ TABLE = {
         "image_builder.cli.archive.history",
         "Moves that were made, or the builds of a package.",
     ),
+    "diff": (
+        "image_builder.cli.archive.diff",
+        "What differs between two runs: failures by likely cause, times, sizes, dependencies.",
+    ),
     "build": ("image_builder.cli.archive.work", "Have a package built again, before all others."),
     "clean": ("image_builder.cli.archive.work", "Forget what became of a package, as if it had never been built."),
     "give-back": ("image_builder.cli.archive.moves", "Try a package again: back to the queue."),
@@ -42,4 +46,6 @@ TABLE = {
         "image_builder.cli.archive.bring",
         "Copy what a rebuild reads of the source archive beforehand, to save bandwidth.",
     ),
+    "pages": ("image_builder.cli.archive.pages", "Write the web view as files, for any web server."),
+    "serve": ("image_builder.cli.archive.serve", "Show the web view on this machine."),
 }

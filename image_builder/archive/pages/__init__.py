@@ -1,0 +1,1 @@
+"""The web view of a rebuild: pages made from database and results, as files or answered by a server of our own."""
