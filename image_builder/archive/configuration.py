@@ -21,7 +21,7 @@ from image_builder.archive.indices.words import is_name
 from image_builder.archive.model import Base, Outcome
 from image_builder.archive.priority import Order, Weights
 from image_builder.errors import ConfigError
-from proxy.archive.sources import Source, merged, parse
+from proxy.archive.sources import DEBIAN_URI, Source, merged, parse
 
 CONFIG_NAME = "archive.yaml"
 
@@ -115,6 +115,10 @@ class Cycles(_Model):
                 raise ValueError(f"{text!r} is not SOURCE:DEPENDENCY")
         return value
 
+    def dropped(self) -> list[tuple[str, str]]:
+        """The pairs of `drop`: source, build dependency."""
+        return [(source, dependency) for source, _, dependency in (text.partition(":") for text in self.drop)]
+
 
 class Schedule(_Model):
     """When and where something is built."""
@@ -171,13 +175,15 @@ class ArchiveConfig(_Model):
     )
     cycles: Cycles = Cycles()
     schedule: Schedule = Schedule()
-    publish: Publish = Publish()
+    publish: Publish = Field(default=Publish(), validate_default=True)
     # A path, or postgresql://…; in no record: there may be a password in it.
     database: str = Field(default="archive.sqlite", validate_default=True, exclude=True, repr=False)
     results: FilePath = Field(default=Path("results"), validate_default=True)
     repository: FilePath = Field(default=Path("repository"), validate_default=True)
     work: FilePath = Field(default=Path("work"), validate_default=True)  # what may be deleted when nothing runs
     store: FilePath = Path("/var/lib/image-builder")  # chroots and downloads, shared with images
+    tool_suite: Name = "trixie"  # what the builder's root is made of
+    tool_mirror: str = DEBIAN_URI
 
     @field_validator("snapshot", mode="before")
     @classmethod
@@ -188,6 +194,13 @@ class ArchiveConfig(_Model):
     @classmethod
     def _database(cls, value: str, info: ValidationInfo) -> str:
         return value if re.match(r"[a-z0-9+]+:", value) else str(in_folder(Path(value), info))
+
+    @field_validator("publish")
+    @classmethod
+    def _place(cls, value: Publish, info: ValidationInfo) -> Publish:
+        if re.match(r"[a-z0-9]+:", value.to):
+            return value
+        return value.model_copy(update={"to": str(in_folder(Path(value.to), info))})
 
     @field_validator("sources", mode="after")
     @classmethod

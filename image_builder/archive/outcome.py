@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from image_builder.archive import causes
 from image_builder.archive.model import Outcome
 
 TAIL_BYTES = 64 * 1024  # of a log that are read: apt's complaint and sbuild's summary stand at its end
@@ -119,39 +120,15 @@ def summary_of(tail: str) -> dict[str, str]:
     return {match["name"]: match["value"].strip() for match in matches if match}
 
 
-# What a failing build says, and what people call it. The first that is found wins, so the sure ones come first.
-CAUSES = (
-    (
-        r"dh_install: error: missing files|dh_missing: error|cannot stat 'debian/tmp",
-        "files missing from what was installed",
-    ),
-    (r"dpkg-gensymbols: error", "symbols of a library have changed"),
-    (r"internal compiler error", "the compiler crashed"),
-    (r"ld: .*undefined reference|undefined reference to|ld returned 1 exit status", "the linker failed"),
-    (r"multiple definition of", "the linker found a symbol twice"),
-    (r"fatal error: [^\n]*: No such file or directory", "a header is missing"),
-    (r"error: .*-Werror", "a warning that is an error"),
-    (r"error: implicit declaration of function", "a function is not declared"),
-    (r"^[^\s:]+:\d+:(?:\d+:)? (?:fatal )?error:", "the compiler refused the source"),
-    (r"dh_auto_test: error|make\[\d+\]: \*\*\* .*check.* Error|FAILED \(|= FAILURES =", "its tests failed"),
-    (r"dh_auto_configure: error|configure: error|CMake Error", "it could not be configured"),
-    (r"ModuleNotFoundError|ImportError: ", "a Python module is missing"),
-    (r"Could not resolve|Temporary failure in name resolution|Network is unreachable", "it wants the network"),
-    (r"dpkg-source: error", "the source could not be unpacked"),
-    (r"dpkg-checkbuilddeps: error", "build dependencies are not complete"),
-    (r"dh_auto_build: error|make: \*\*\*|make\[\d+\]: \*\*\*", "its build failed"),
-)
-_CAUSES = tuple((re.compile(pattern, re.MULTILINE), words) for pattern, words in CAUSES)
-
-
 def cause_of(tail: str) -> str:
     """What most likely went wrong, in words that are the same for all failures of one kind."""
-    return next((words for pattern, words in _CAUSES if pattern.search(tail)), "the build failed")
+    found = causes.find(tail)
+    return found.rule.words if found else "the build failed"
 
 
 def failing_lines(log: Iterable[str]) -> list[int]:
     """The numbers (from 1) of lines that say what failed, for those who read the log."""
-    return [number for number, line in enumerate(log, 1) if any(pattern.search(line) for pattern, _ in _CAUSES)]
+    return [number for number, line in enumerate(log, 1) if causes.says_failure(line)]
 
 
 def _at(stage: str) -> str:

@@ -62,7 +62,7 @@ class Result:
 
 
 class Results:
-    """RESULTS/SUITE/ARCHITECTURE/SOURCE/, and RESULTS/history/ATTEMPT/ for what is no longer the newest."""
+    """FOLDER/SUITE/ARCHITECTURE/SOURCE/, and FOLDER/history/ATTEMPT/ for what is no longer the newest. Of one stage."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -153,6 +153,10 @@ class Results:
             ):  # a swap of folders is two renames
                 return Result.parse(path.read_text(), where=path)
         return None
+
+    def has(self, suite: str, architecture: str, source: str) -> bool:
+        """Whether there is a native result, and not only what others delivered."""
+        return (self.place(suite, architecture, source) / RECORD).exists()
 
     def history(self, attempt: int) -> Path | None:
         """Where log and record of an attempt are that is not, or no longer, the newest result."""

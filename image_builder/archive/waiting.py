@@ -57,13 +57,20 @@ def _urgency(package: Package) -> tuple[float, float, str]:
 
 
 def _missing(package: Package) -> tuple[str, ...]:
-    """The binary packages that are not there, or not in the version that is wanted."""
-    if package.state is State.DEP_WAIT:
-        return tuple(name.partition(":")[0] for name in parse_waits(package.depends))
-    if package.state is not State.BD_UNINSTALLABLE:
+    return missing(package.state, package.depends, package.bd_chain)
+
+
+def missing(state: State, depends: str, bd_chain: str) -> tuple[str, ...]:
+    """The binary packages that are not there, or not in the version that is wanted; of a row's columns."""
+    if state is State.DEP_WAIT:
+        try:
+            return tuple(name.partition(":")[0] for name in parse_waits(depends))
+        except ValueError:
+            return ()
+    if state is not State.BD_UNINSTALLABLE:
         return ()
     try:
-        reasons = from_json(package.bd_chain)
+        reasons = from_json(bd_chain)
     except ValueError:
         return ()
     return tuple(dict.fromkeys(name for reason in reasons if isinstance(reason, Missing) for name in _names(reason)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,13 @@ def test_all_that_is_wrong_is_said_at_once(folder: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"(?s)cannot be read.*--config names another file"):
         load_archive_config(tmp_path / "archive.yaml", environ={})
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("", "FOLDER/published"), ("publish: {to: ../www}\n", "FOLDER/../www"), ("publish: {to: /srv/www}\n", "/srv/www")],
+)
+def test_where_it_is_published_is_meant_from_the_folder_of_the_file(folder: Path, text: str, place: str) -> None:
+    config = load(folder, SOURCES + text)
+    assert config.publish.to == os.path.normpath(place.replace("FOLDER", str(folder)))
+    assert load(folder, SOURCES + "publish: {to: s3://a/b}\n").publish.to == "s3://a/b"

@@ -17,7 +17,7 @@ SUFFIX = "+demo1"
 
 def built(folder: Path, source: str) -> str:
     """The version its packages have, as the results say."""
-    record = json.loads((folder / "results/trixie/amd64" / source / "result.json").read_text())
+    record = json.loads((folder / "results/stage-1/trixie/amd64" / source / "result.json").read_text())
     version: str = record["binary_version"]
     assert version == record["version"] + SUFFIX
     assert record["stage"] == 1
@@ -41,7 +41,7 @@ def test_the_demo(checkout: Callable[..., Project], store: Path, tmp_path: Path)
     assert "copy:/build/published trixie/main amd64 Packages" in first.stdout
     assert first.stdout.rstrip().splitlines()[-1].startswith("lzop ")
     # In stage 1 the library of stage 0 was in the build's chroot, and not Debian's.
-    info = next((folder / "results/trixie/amd64/lzop").glob("*.buildinfo")).read_text()
+    info = next((folder / "results/stage-1/trixie/amd64/lzop").glob("*.buildinfo")).read_text()
     assert f"liblzo2-dev (= {library})" in info
 
     # Nothing is left to do.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from image_builder.archive.builder.assignment import AptSource, Assignment, BuildRepository, SourceFile
+from image_builder.archive.builder.assignment import AptSource, Assignment, BuildRepository, SourceFile, Tools
 from image_builder.archive.model import Base
 
 DEBIAN = AptSource(
     uri="http://deb.debian.org/debian", suite="trixie", components=("main",), signed_by=(Path("/k.gpg"),)
 )
+TOOLS = Tools(source=DEBIAN.model_copy(update={"suite": "trixie"}))
 BUILT = BuildRepository(folder=Path("/results/index"), origin="image-builder")
 
 
@@ -34,6 +35,7 @@ def assignment(**changes: Any) -> Assignment:
         "time_limit_s": 3600.0,
         "parallel": 3,
         "keyring": Path("/k.gpg"),
+        "tools": TOOLS,
         "store": Path("/store"),
     }
     return Assignment(**{**given, **changes})

@@ -1,7 +1,8 @@
 """A rebuild driven by a process of its own, which a test can kill: real database, scheduler, executor and jobs.
 
-python scheduler_program.py FOLDER ends with status 0 when every package has come to its end. What was taken in lies in
-FOLDER/taken, a file SOURCE.ATTEMPT for each result.
+python scheduler_program.py FOLDER [DATABASE JOBS] ends with status 0 when every package has come to its end. What was
+taken in lies in FOLDER/taken, a file SOURCE.ATTEMPT for each result. DATABASE: an address; JOBS: a folder, as of
+another machine.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SETTINGS = Settings(
 )  # fmt: skip
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, database_at: str, jobs: Path) -> None:
     sources, binaries = archive(PACKAGES, 1, width=4, cycles=2)
     taken = folder / "taken"
     taken.mkdir(exist_ok=True)
@@ -52,7 +53,7 @@ def main(folder: Path) -> None:
         write_whole(taken / f"{attempt.key.source}.{attempt.identity}", text)
 
     with ExitStack() as stack:
-        database = stack.enter_context(open_database(folder / "archive.sqlite"))
+        database = stack.enter_context(open_database(database_at))
         runs = database.runs()
         run = runs[0] if runs else database.add_run("kills", 0, Base.BOTH, clock.now())
         found = [Found(one.name, one.version, Status.UNCOMPILED) for one in sources]
@@ -63,7 +64,7 @@ def main(folder: Path) -> None:
             waits=lambda lane: {},  # noqa: ARG005
         )  # fmt: skip
         executor = stack.enter_context(
-            Local(folder / "jobs", architectures=["amd64"], slots=4, memory_bytes=1 << 40, disk_bytes=1 << 40,
+            Local(jobs, architectures=["amd64"], slots=4, memory_bytes=1 << 40, disk_bytes=1 << 40,
                   lease_seconds=30.0, heartbeat_seconds=0.2)
         )  # fmt: skip
         seams = Seams(order, lambda attempt, finished: by_exit(finished), accept, trigger)  # noqa: ARG005
@@ -80,4 +81,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    top, *further = sys.argv[1:]
+    main(Path(top), *((further[0], Path(further[1])) if further else (f"{top}/archive.sqlite", Path(top, "jobs"))))

@@ -12,8 +12,7 @@ from image_builder.archive.configuration import ArchiveConfig
 from image_builder.archive.importer import Archive
 from image_builder.archive.pinned import Pinned
 from image_builder.archive.rebuild.ground import Ground
-from image_builder.archive.repository.repository import Repository
-from image_builder.archive.results import Results
+from image_builder.archive.stages import stages_of
 from image_builder.layers import Store
 from image_builder.lock import ArchivePin
 from proxy.archive.sources import Source
@@ -21,8 +20,11 @@ from proxy.archive.sources import Source
 URI = "http://archive.invalid/debian"
 
 
-def ground(folder: Path, **config: Any) -> Ground:
-    """tool needs libwater-dev to build, which water makes. config: keys of archive.yaml."""
+def ground(folder: Path, *, whole: bool = False, **config: Any) -> Ground:
+    """tool needs libwater-dev to build, which water makes. config: keys of archive.yaml.
+
+    whole: what is in every chroot is made from a source, too: core.
+    """
     wanted = {
         "name": "small",
         "sources": [f"deb {URI} stable main"],
@@ -40,7 +42,9 @@ def ground(folder: Path, **config: Any) -> Ground:
         source("tool", "2-1", Build_Depends="libwater-dev (>= 1)", Directory="pool/t"),
     ]
     binaries = [binary("libwater-dev", "1-1", Source="water"), binary("tool", "2-1")]
-    binaries += [binary("base", "1", Essential="yes"), binary("build-essential", "1")]
+    core = {"Source": "core"} if whole else {}
+    binaries += [binary("base", "1", Essential="yes", **core), binary("build-essential", "1", **core)]
+    sources += [source("core", "1", Binary="base, build-essential", Directory="pool/c")] if whole else []
     pin = ArchivePin(
         uri=URI, suite="stable", codename="stable", components=("main",), architectures=("amd64",),
         inrelease_sha256="0" * 64, date=datetime(2026, 1, 1, tzinfo=UTC), signer="", **{"from": URI},
@@ -48,7 +52,4 @@ def ground(folder: Path, **config: Any) -> Ground:
     pinned = Pinned([Source(URI, "stable", ("main",), ("amd64",), (), True, True)], [pin],
                     keyring=folder / "none.gpg", cache=folder / "store/archive")  # fmt: skip
     archive = Archive({one.name: one for one in sources}, binaries)
-    results = Results(made.results)
-    return Ground(
-        made, Store(made.store), pinned, archive, results, Repository(results, made.repository, {"stable": ["amd64"]})
-    )
+    return Ground(made, Store(made.store), pinned, archive, stages_of(made))

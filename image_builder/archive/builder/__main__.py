@@ -27,7 +27,7 @@ def main(path: Path, folder: Path) -> int:
     assignment = Assignment.read(path)
     with Store(assignment.store) as store:
         try:
-            made = root.made_here(store, folder / LOG)
+            made = root.made(store, assignment.tools, folder / LOG)
             outcome = Builder(store, made, _say, cancel).build(assignment, folder)
         except PipelineError as e:
             with (folder / LOG).open("a", encoding="utf-8") as log:

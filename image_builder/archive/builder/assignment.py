@@ -38,10 +38,18 @@ class AptSource(_Model):
     components: tuple[str, ...]
     signed_by: tuple[Path, ...] = ()
     trusted: bool = False
+    of_toolchain: bool = False  # there in every pass, also in one that builds against nothing but what was built
+
+
+class Tools(_Model):
+    """What the builder's root is made of: one suite of Debian, as a lock has it. pins: empty: not pinned yet."""
+
+    source: AptSource
+    pins: tuple[ArchivePin, ...] = ()
 
 
 class BuildRepository(_Model):
-    """Where results so far are offered: a folder of this machine, read by apt as a flat repository."""
+    """Where packages are offered: a folder of this machine, read by apt as a flat repository."""
 
     folder: Path
     origin: str  # of its Release file; apt is told to prefer it
@@ -80,17 +88,20 @@ class Assignment(_Model):
     tree: Path | None = None  # an unpacked source tree in place of files
     base: Base
     sources: tuple[AptSource, ...]  # the old archive's, and the toolchain's
-    repository: BuildRepository | None = None  # None: nothing has been built yet
+    repository: BuildRepository | None = None  # results so far; None: nothing has been built yet
+    local: BuildRepository | None = None  # finished packages the user brought, which hide all others
     means: Means = Means()
     extra_depends: str = ""
     extra_conflicts: str = ""
     epoch: int  # POSIX seconds: SOURCE_DATE_EPOCH of the chroot
     time_limit_s: float
+    memory_limit_bytes: int | None = None  # of all its processes together, where control groups can be made
     parallel: int = 1
     in_memory: bool = False  # whether the chroot is unpacked into memory
     network: NetworkHandle | None = None  # None: one of its own is made
     pins: tuple[ArchivePin, ...] = ()  # of the lock
     keyring: Path  # for sources that name none
+    tools: Tools
     store: Path  # layer store: the builder's root, chroots, the content store
 
     @property

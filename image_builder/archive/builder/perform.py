@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from image_builder.archive.builder import recipe
 from image_builder.archive.builder.assignment import AptSource, Assignment, NetworkHandle, SourceFile
+from image_builder.archive.builder.chroot import Chroots
 from image_builder.archive.builder.root import BuilderRoot
+from image_builder.archive.builder.tree import copied
 from image_builder.archive.pinned import Pinned
 from image_builder.build.network import PinnedNetwork, View
 from image_builder.build.progress import Progress
-from image_builder.errors import CommandError
-from image_builder.layers import Layer, Store
+from image_builder.errors import SurroundingsError
+from image_builder.layers import Store
 from image_builder.sandbox import Bind, Outcome, Sandbox, execute
 from proxy.archive.sources import Source
+from proxy.store.upkeep import in_use
 
 LOG = "log"
 RESULTS = "results"
 TREE = "tree"  # the sandbox's work tree; gone at the end but for the results
-CHROOT_TIMEOUT_S = 1800.0
 
 
 @dataclass
@@ -45,9 +45,15 @@ class Builder:
         log = folder / LOG
         pinned = pinned_of(assignment)
         self.say(f"{assignment.source}: fetching its source")
-        sources = [fetched(pinned, assignment, file) for file in assignment.files]
-        with network(assignment.network, pinned, folder / "network", self.cancel) as view:
-            chroot = self._chroot(assignment, view, log)
+        settings = settings_of_apt(assignment, folder / "apt")
+        with (
+            in_use(pinned.blobs, pinned.frozen_set()),  # who has ordered it may be gone before it ends
+            network(assignment.network, pinned, folder / "network", self.cancel) as outside,
+        ):
+            repositories = [Bind(one.folder, at) for one, at in recipe.offered(assignment)]
+            sources = [fetched(pinned, assignment, file) for file in assignment.files]
+            view = replace(outside, binds=(*outside.binds, settings, *repositories))
+            chroot = Chroots(self.store, self.root, self.say, self.cancel).tarball(assignment, view, log)
             tree = folder / TREE
             try:
                 _lay_out(tree, assignment, sources)
@@ -63,52 +69,16 @@ class Builder:
         sandbox = Sandbox(
             root=self.root.path,
             upper=tree,
-            binds=[Bind(chroot, recipe.CHROOT), *_repository(assignment), *view.binds],
+            binds=[Bind(chroot, recipe.CHROOT), *view.binds],
             network=view.handle,
             environment={"SBUILD_CONFIG": recipe.CONFIGURATION, "TMPDIR": f"{recipe.TOP}/tmp"},
             hostname="builder",
+            memory_bytes=assignment.memory_limit_bytes,
             tmpfs=(f"{recipe.TOP}/tmp",) if assignment.in_memory else (),
             nests=True,
         )
         self.say(f"{assignment.source}: building {assignment.version}")
         return execute(sandbox, ["sh", "-c", command], log=log, timeout_s=assignment.time_limit_s, cancel=self.cancel)
-
-    def _chroot(self, assignment: Assignment, view: View, log: Path) -> Path:
-        """The tarball of the chroot: from the store, else made now. Others who want the same one wait for it."""
-        with self.store.building(chroot_key(assignment, self.root)) as place:
-            if isinstance(place, Layer):
-                return place.diff / "chroot.tar"
-            self.say(f"making the chroot for {assignment.suite} on {assignment.build_architecture}")
-            sandbox = Sandbox(
-                root=self.root.path,
-                upper=place.diff,
-                binds=[*_repository(assignment), *view.binds],
-                network=view.handle,
-                environment={"SOURCE_DATE_EPOCH": str(assignment.epoch)},
-                tmpfs=(f"{recipe.TOP}/tmp",),
-            )
-            lines = "\n".join(recipe.source_lines(assignment))
-            script = f"printf '%s\\n' \"$1\" | TMPDIR={recipe.TOP}/tmp " + recipe.bootstrap(assignment, recipe.CHROOT)
-            outcome = execute(
-                sandbox, ["sh", "-c", script, "sh", lines], log=log, timeout_s=CHROOT_TIMEOUT_S, cancel=self.cancel
-            )
-            if outcome.exit_status != 0:
-                said = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-                raise CommandError(
-                    f"mmdebstrap ended with {outcome.exit_status}:\n{said}", where=f"the whole log: {log}"
-                )
-            name = f"chroot for {assignment.suite} on {assignment.build_architecture}"
-            return place.commit({"kind": "chroot", "name": name}).diff / "chroot.tar"
-
-
-def chroot_key(assignment: Assignment, root: BuilderRoot) -> str:
-    """SHA-256 of all that can change the chroot: the archive's instant and that of the repository built so far."""
-    pins = [pin.inrelease_sha256 for pin in assignment.pins]
-    built = ""
-    if assignment.base != "old" and assignment.repository is not None:
-        built = hashlib.sha256((assignment.repository.folder / "Release").read_bytes()).hexdigest()
-    said = ["chroot", root.digest, pins, built, *recipe.chroot_inputs(assignment)]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def pinned_of(assignment: Assignment) -> Pinned:
@@ -141,10 +111,20 @@ def _source(one: AptSource, assignment: Assignment) -> Source:
     return Source(one.uri, one.suite, one.components, architectures, one.signed_by, one.trusted, source_packages=True)
 
 
-def _repository(assignment: Assignment) -> list[Bind]:
-    if assignment.repository is None or assignment.base == "old":
-        return []
-    return [Bind(assignment.repository.folder, recipe.REPOSITORY)]
+def settings_of_apt(assignment: Assignment, folder: Path) -> Bind:
+    """What apt in the chroot reads: sources, preferences, and the keys, which it reads as another user."""
+    (folder / "keys").mkdir(parents=True)
+    for path in {path for source in assignment.sources for path in source.signed_by}:
+        try:
+            (folder / "keys" / recipe.key_name(path)).write_bytes(path.read_bytes())
+        except OSError as e:
+            raise SurroundingsError(f"the keys of a source cannot be read: {e.strerror or e}", where=path) from e
+    lines = "".join(f"{line}\n" for line in recipe.source_lines(assignment))
+    (folder / Path(recipe.SOURCES).name).write_text(lines, encoding="utf-8")
+    (folder / Path(recipe.PREFERENCES).name).write_text(recipe.preferences(assignment), encoding="utf-8")
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return Bind(folder, recipe.APT)
 
 
 def _lay_out(tree: Path, assignment: Assignment, sources: list[Path]) -> None:
@@ -153,5 +133,5 @@ def _lay_out(tree: Path, assignment: Assignment, sources: list[Path]) -> None:
     for file, path in zip(assignment.files, sources, strict=True):
         shutil.copyfile(path, tree / "source" / file.name)
     if assignment.tree is not None:
-        shutil.copytree(assignment.tree, tree / "source/tree", symlinks=True, ignore=shutil.ignore_patterns(".git"))
+        copied(assignment.tree, tree / "source", assignment.epoch)
     (tree / "sbuild.pl").write_text(recipe.configuration(assignment), encoding="utf-8")

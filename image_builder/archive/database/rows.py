@@ -47,11 +47,11 @@ def problem_column(name: str) -> Label[str]:
     return case((packages.c.state == State.BD_UNINSTALLABLE.value, problem)).label(name)
 
 
-_everything = select(
+everything = select(
     *(packages.c[name] for name in _KEY[1:]),
     *(problem_column(name.removeprefix("bd_")) if name in _PROBLEM else packages.c[name] for name in _ORDER),
 )
-_one = _everything.where(_this)
+_one = everything.where(_this)
 _update_all = update(packages).where(_this)
 
 
@@ -63,14 +63,14 @@ def key_values(run: int, key: Key) -> dict[str, Any]:
 def load(connection: Connection, run: int, key: Key) -> Package | None:
     """Read one package."""
     row = connection.execute(_one, key_values(run, key)).first()
-    return None if row is None else _package(row)
+    return None if row is None else package_of(row)
 
 
 def load_where(connection: Connection, *conditions: Any, limit: int | None = None) -> list[Package]:
     """Read the packages that meet conditions on the table `packages`, by suite, architecture and name."""
-    query = _everything.where(*conditions)
+    query = everything.where(*conditions)
     query = query.order_by(packages.c.suite, packages.c.architecture, packages.c.source).limit(limit)
-    return [_package(row) for row in connection.execute(query)]
+    return [package_of(row) for row in connection.execute(query)]
 
 
 def load_named(
@@ -80,12 +80,12 @@ def load_named(
     of_run = (packages.c.run == run, packages.c.suite == suite, packages.c.architecture == architecture)
     found: dict[str, Package] = {}
     if len(sources) > MANY:
-        everything = _everything.where(*of_run)
+        of_place = everything.where(*of_run)
         wanted = set(sources)
-        return {row.source: _package(row) for row in connection.execute(everything) if row.source in wanted}
+        return {row.source: package_of(row) for row in connection.execute(of_place) if row.source in wanted}
     for names in _chunks(sorted(sources)):
-        query = _everything.where(*of_run, packages.c.source.in_(names))
-        found.update((row.source, _package(row)) for row in connection.execute(query))
+        query = everything.where(*of_run, packages.c.source.in_(names))
+        found.update((row.source, package_of(row)) for row in connection.execute(query))
     return found
 
 
@@ -167,7 +167,8 @@ def _values(package: Package, weights: Weights) -> dict[str, Any]:
     return values
 
 
-def _package(row: Any) -> Package:
+def package_of(row: Any) -> Package:
+    """A row of `everything`."""
     suite, architecture, source, *values = row
     values[_STATE] = _STATES[values[_STATE]]
     values[_PREVIOUS] = _STATES.get(values[_PREVIOUS])

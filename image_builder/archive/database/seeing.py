@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from image_builder.archive.database.records import HistoryEntry, Run, Transaction
 from image_builder.archive.database.tables import history, packages, runs, transactions
@@ -42,34 +42,39 @@ def cause_counts(connection: Connection, run: int) -> dict[tuple[State, Cause], 
 
 
 def book(
-    connection: Connection, run: int | None, key: Key | None, since: float, limit: int | None
+    connection: Connection, run: int | None, key: Key | None, since: float, after: int | None, limit: int | None
 ) -> list[Transaction]:
     """Moves, newest first."""
-    query = select(transactions).where(transactions.c.time >= since)
+    recent = transactions.c.time >= since
+    query = select(transactions).where(recent if after is None else or_(recent, transactions.c.id > after))
     if run is not None:
-        query = query.where(transactions.c.run == run)
+        # SQLite would take the index of runs, and look at everything a run ever did to find what is new.
+        of_run = transactions.c.run + 0 if key is None and since > 0 else transactions.c.run
+        query = query.where(of_run == run)
     if key is not None:
         query = query.where(
             transactions.c.suite == key.suite,
             transactions.c.architecture == key.architecture,
             transactions.c.source == key.source,
         )
-    return [
-        Transaction(
-            run=row.run,
-            key=Key(row.suite, row.architecture, row.source),
-            version=row.version,
-            action=row.action,
-            previous_state=_STATES.get(row.previous_state),
-            state=_STATES.get(row.state),
-            user=row.user,
-            real_user=row.real_user,
-            time=row.time,
-            override=row.override,
-            message=row.message,
-        )
-        for row in connection.execute(query.order_by(transactions.c.id.desc()).limit(limit))
-    ]
+    return [move_of(row) for row in connection.execute(query.order_by(transactions.c.id.desc()).limit(limit))]
+
+
+def move_of(row: Any) -> Transaction:
+    """A row of `transactions`."""
+    return Transaction(
+        run=row.run,
+        key=Key(row.suite, row.architecture, row.source),
+        version=row.version,
+        action=row.action,
+        previous_state=_STATES.get(row.previous_state),
+        state=_STATES.get(row.state),
+        user=row.user,
+        real_user=row.real_user,
+        time=row.time,
+        override=row.override,
+        message=row.message,
+    )
 
 
 def builds(
@@ -80,7 +85,7 @@ def builds(
     for column, value in ((history.c.source, source), (history.c.suite, suite), (history.c.architecture, architecture)):
         if value is not None:
             query = query.where(column == value)
-    return [_entry(row) for row in connection.execute(query.order_by(history.c.id.desc()).limit(limit))]
+    return [entry_of(row) for row in connection.execute(query.order_by(history.c.id.desc()).limit(limit))]
 
 
 def last_builds(connection: Connection, architecture: str) -> dict[str, HistoryEntry]:
@@ -90,10 +95,11 @@ def last_builds(connection: Connection, architecture: str) -> dict[str, HistoryE
         .where(history.c.architecture == architecture, history.c.outcome == Outcome.SUCCEEDED.value)
         .group_by(history.c.source)
     )
-    return {row.source: _entry(row) for row in connection.execute(select(history).where(history.c.id.in_(newest)))}
+    return {row.source: entry_of(row) for row in connection.execute(select(history).where(history.c.id.in_(newest)))}
 
 
-def _entry(row: Any) -> HistoryEntry:
+def entry_of(row: Any) -> HistoryEntry:
+    """A row of `history`."""
     _, *values = row
     words = dict(zip(history.c.keys()[1:], values, strict=True))
     return HistoryEntry(**{**words, "outcome": Outcome(words["outcome"])})

@@ -86,8 +86,19 @@ class Database(View):
         with self.writing() as connection:
             connection.execute(update(runs).where(runs.c.id == run).values(finished=now))
 
+    def renew_run(self, run: int, *, toolchain: str, configuration: str) -> Run:
+        """Note that a pass goes on with another toolchain."""
+        with self.writing() as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == run)
+                .values(toolchain=toolchain, configuration=configuration, finished=None)
+            )
+            self._runs[run] = seeing.run_of(connection.execute(select(runs).where(runs.c.id == run)).one())
+            return self._runs[run]
+
     def _terms(self, connection: Connection, run: int) -> Run:
-        """A run's name and terms, which never change."""
+        """A run's name, and the terms of it that never change."""
         if run not in self._runs:
             self._runs[run] = seeing.run_of(connection.execute(select(runs).where(runs.c.id == run)).one())
         return self._runs[run]

@@ -22,8 +22,8 @@ from image_builder.archive.states import Cause, Package, State, binary_nmu_versi
 
 _add = insert(attempts)
 _columns = [*attempts.c, runs.c.name.label("run_name")]
-_select = select(*_columns).join(runs, runs.c.id == attempts.c.run)
-_one = _select.where(attempts.c.id == bindparam("identity"))
+everything = select(*_columns).join(runs, runs.c.id == attempts.c.run)
+_one = everything.where(attempts.c.id == bindparam("identity"))
 SETTLED = (State.INSTALLED, State.FAILED, State.NOT_FOR_US, State.AUTO_NOT_FOR_US)
 _COUNTED = (attempts.c.outcome.is_not(None), attempts.c.forgiven.is_(False))
 LIVE = attempts.c.state == literal_column("'live'")  # as it stands in the indices
@@ -98,7 +98,7 @@ def start(
 def find(connection: Connection, identity: int) -> AttemptRecord | None:
     """Read one attempt."""
     row = connection.execute(_one, {"identity": identity}).first()
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 def finish(
@@ -194,13 +194,13 @@ def beat(connection: Connection, live: Iterable[tuple[int, str]], now: float, le
 
 def listed(connection: Connection, *conditions: Any) -> list[AttemptRecord]:
     """Read the attempts that meet conditions on the table `attempts`, oldest first."""
-    return [_record(row) for row in connection.execute(_select.where(*conditions).order_by(attempts.c.id))]
+    return [record_of(row) for row in connection.execute(everything.where(*conditions).order_by(attempts.c.id))]
 
 
 def unsettled(connection: Connection, run: int) -> list[AttemptRecord]:
     """The attempts that have ended at the version still wanted, of packages whose end is open."""
     query = (
-        _select.join(
+        everything.join(
             packages,
             and_(
                 attempts.c.run == packages.c.run,
@@ -214,7 +214,14 @@ def unsettled(connection: Connection, run: int) -> list[AttemptRecord]:
         .where(packages.c.state.not_in([state.value for state in SETTLED]))
         .order_by(attempts.c.id)
     )
-    return [_record(row) for row in connection.execute(query)]
+    return [record_of(row) for row in connection.execute(query)]
+
+
+def last_ended(run: int) -> Any:
+    """The condition for the attempt at each package of a run that ended last."""
+    of_each = (attempts.c.suite, attempts.c.architecture, attempts.c.source)
+    last = select(func.max(attempts.c.id)).where(attempts.c.run == run, attempts.c.outcome.is_not(None))
+    return attempts.c.id.in_(last.group_by(*of_each))
 
 
 def of_package(run: int, key: Key) -> tuple[Any, ...]:
@@ -305,7 +312,8 @@ def _timed(connection: Connection, package: Package, record: AttemptRecord, resu
     return replace(package, last_build_seconds=seconds)
 
 
-def _record(row: Any) -> AttemptRecord:
+def record_of(row: Any) -> AttemptRecord:
+    """A row of `everything`."""
     attempt = Attempt(
         identity=row.id,
         token=row.token,

@@ -9,12 +9,12 @@ from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from image_builder.archive.database import bulk, queue, rows, seeing, trying
 from image_builder.archive.database.problems import as_errors
 from image_builder.archive.database.records import AttemptRecord, HistoryEntry, Run, Transaction
-from image_builder.archive.database.tables import attempts, leases, packages, runs
+from image_builder.archive.database.tables import attempts, leases, packages, runs, transactions
 from image_builder.archive.model import Key, Outcome
 from image_builder.archive.priority import Order, Weights
 from image_builder.archive.states import Cause, Package, State
@@ -155,6 +155,12 @@ class View:
         with self.reading() as connection:
             return trying.listed(connection, trying.LIVE, *([] if run is None else [attempts.c.run == run]))
 
+    def last_attempts(self, run: int) -> dict[Key, AttemptRecord]:
+        """Of each package the attempt that ended last."""
+        with self.reading() as connection:
+            found = trying.listed(connection, trying.last_ended(run))
+        return {record.attempt.key: record for record in found}
+
     def expired(self, now: float) -> list[AttemptRecord]:
         """The attempts whose workers were not heard of until their lease was over."""
         with self.reading() as connection:
@@ -176,17 +182,44 @@ class View:
                 found.setdefault(record.attempt.key, []).append(record)
         return found
 
+    def forgiven(self, run: int) -> set[int]:
+        """The attempts that do not count any more, since somebody wants their packages built again."""
+        query = select(attempts.c.id).where(attempts.c.run == run, attempts.c.forgiven.is_(True))
+        with self.reading() as connection:
+            return set(connection.execute(query).scalars())
+
     def attempt_counts(self, run: int, key: Key, version: str) -> dict[Outcome, int]:
         """How often each outcome has happened to one version of a source."""
         with self.reading() as connection:
             return trying.counts(connection, run, key, version)
 
     def transactions(
-        self, run: int | None = None, *, key: Key | None = None, since: float = 0.0, limit: int | None = None
+        self,
+        run: int | None = None,
+        *,
+        key: Key | None = None,
+        since: float = 0.0,
+        after: int | None = None,
+        limit: int | None = None,
     ) -> list[Transaction]:
-        """The book of moves, newest first. since: POSIX seconds."""
+        """The book of moves, newest first.
+
+        since: POSIX seconds. after: a last_move() of before; what was written since then is told whatever its time.
+        """
         with self.reading() as connection:
-            return seeing.book(connection, run, key, since, limit)
+            return seeing.book(connection, run, key, since, after, limit)
+
+    def last_move(self) -> int:
+        """The number of the newest line in the book of moves; 0: it is empty."""
+        with self.reading() as connection:
+            return connection.execute(select(func.max(transactions.c.id))).scalar() or 0
+
+    def latest(self) -> float:
+        """The latest time that anything here says, POSIX seconds: a clock that is behind was set back. -inf: none."""
+        with self.reading() as connection:
+            said = connection.execute(select(func.max(transactions.c.time))).scalar()
+            beaten = connection.execute(select(func.max(attempts.c.heartbeat)).where(trying.LIVE)).scalar()
+        return max((one for one in (said, beaten) if one is not None), default=float("-inf"))
 
     def history(
         self,

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from image_builder.archive.repository.full import scan
+from image_builder.archive.repository.layered import Layered
 from image_builder.archive.repository.names import SUFFIXES, import_name, split_import
 from image_builder.archive.repository.repository import Repository
 from image_builder.archive.repository.winners import Provider, winners
-from image_builder.archive.results import RECORD, SOURCE, STANZAS, Result, Results
+from image_builder.archive.results import RECORD, SOURCE, STANZAS, Result
 
 INSTALLER = "/debian-installer"  # after a component's name: where installers look for their packages (.udeb)
 
@@ -42,15 +43,15 @@ def contents(repository: Repository, suite: str, components: Mapping[str, str]) 
     found, results = Contents(), repository.results
     for architecture in repository.architectures(suite):
         offered = winners(repository.providers(suite, architecture), lambda _: True)
-        top = results.folder / suite / architecture
-        for (source, origin), providers in _by_delivery(offered.values()).items():
-            delivery = _Delivery.read(top / source, origin)
+        for (_, origin), providers in _by_delivery(offered.values()).items():
+            place = repository.place(suite, architecture, providers[0])  # a delivery is of one stage
+            delivery = _Delivery.read(place, origin)
             for one in providers:
                 file = split_import(one.file)[1]
                 component = components.get(one.name) or delivery.component(file)
                 name = f"{delivery.folder(component)}/{file}"
                 section = component + (INSTALLER if one.suffix == ".udeb" else "")
-                found.files[name] = (top / source / one.file, one.inode)
+                found.files[name] = (place / one.file, one.inode)
                 found.lists.setdefault((section, architecture), []).append(name)
     _add_sources(found, results, suite)
     for names in found.lists.values():
@@ -98,18 +99,23 @@ def _by_delivery(offered: Iterable[Provider]) -> dict[tuple[str, str], list[Prov
     return found
 
 
-def _add_sources(found: Contents, results: Results, suite: str) -> None:
+def _add_sources(found: Contents, results: Layered, suite: str) -> None:
     for source in results.sources(suite, SOURCE):
-        place = results.place(suite, SOURCE, source)
-        inodes = scan(place)  # before the record: whoever links a file sees whether it is still the one that was meant
-        result = results.read(suite, SOURCE, source)
-        if result is None:
-            continue
-        folder = pool_folder(result.component, source, _digest(result, ("",)))
-        for entry in result.files:
-            found.files[f"{folder}/{entry.name}"] = (place / entry.name, inodes.get(entry.name, 0))
-            if entry.name.endswith(".dsc"):
-                found.lists.setdefault((result.component, SOURCE), []).append(f"{folder}/{entry.name}")
+        for one in reversed(results.layers):
+            place = one.place(suite, SOURCE, source)
+            inodes = scan(place)  # before the record: whoever links a file sees whether it is still the one meant
+            result = one.read(suite, SOURCE, source)
+            if result is not None:
+                _add_source(found, result, place, inodes)
+                break
+
+
+def _add_source(found: Contents, result: Result, place: Path, inodes: Mapping[str, int]) -> None:
+    folder = pool_folder(result.component, result.source, _digest(result, ("",)))
+    for entry in result.files:
+        found.files[f"{folder}/{entry.name}"] = (place / entry.name, inodes.get(entry.name, 0))
+        if entry.name.endswith(".dsc"):
+            found.lists.setdefault((result.component, SOURCE), []).append(f"{folder}/{entry.name}")
 
 
 def _digest(result: Result, endings: tuple[str, ...]) -> str:

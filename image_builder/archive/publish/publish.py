@@ -114,7 +114,7 @@ def _staged(repository: Repository, description: SuiteDescription, cache: Path) 
             return found, stage(cache, found)
         except FileNotFoundError:  # a build has just delivered: read again
             continue
-    raise SurroundingsError("results change faster than they are read", where=repository.results.folder)
+    raise SurroundingsError("results change faster than they are read", where=f"results of {description.suite}")
 
 
 @contextmanager

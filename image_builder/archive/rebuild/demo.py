@@ -33,11 +33,13 @@ passes:
   - {{stage: 0, base: old, packages: all}}
   - {{stage: 1, base: both, packages: all}}
 schedule:
-  trigger_min_seconds: 2
+  slots: 2
+  trigger_min_seconds: 1
   heartbeat_seconds: 5
 publish:
   origin: demo
 store: {store}
+tool_mirror: {mirror}
 """
 PROGRAM = "lzop"
 MOUNTED = f"{TOP}/published"
@@ -68,7 +70,7 @@ def prove(ground: Ground, published: Path, folder: Path) -> Proof:
     journal = config.work / "proof"
     shutil.rmtree(journal, ignore_errors=True)  # of an earlier time
     with Store(config.store) as store:
-        builder = root.made_here(store, log)
+        builder = root.made(store, ground.tools, log)
         with network(None, ground.pinned, journal, threading.Event()) as view:
             sandbox = Sandbox(
                 root=builder.path,

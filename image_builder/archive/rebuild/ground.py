@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from image_builder.archive.builder.assignment import AptSource, BuildRepository, Tools
 from image_builder.archive.configuration import ArchiveConfig, Pass, apt_sources
 from image_builder.archive.importer import Archive, read_archive
 from image_builder.archive.indices.local import read_local
-from image_builder.archive.indices.packages import read_packages
 from image_builder.archive.model import BinaryPackage
 from image_builder.archive.pinned import Pinned
+from image_builder.archive.rebuild.local import offered
+from image_builder.archive.rebuild.pins import Pins
 from image_builder.archive.repository.repository import Repository
-from image_builder.archive.results import STANZAS, Results
 from image_builder.archive.schedule.passes import base_system
 from image_builder.archive.selection import by_pattern, image_packages, sources_of, with_build_dependencies
+from image_builder.archive.stages import Stages, stages_of
 from image_builder.errors import ConfigError
 from image_builder.layers import Store
-from image_builder.lock import ArchivePin, Lock
-from proxy.archive import stamp
-from proxy.archive.freeze import freeze
-from proxy.archive.sources import DEBIAN_KEYRING, Source
+from proxy.archive.freeze import blobs
+from proxy.archive.sources import DEBIAN_KEYRING, Source, merged
+from proxy.store.upkeep import in_use
+
+UNPINNED = Tools(source=AptSource(uri="", suite="", components=()))  # of who builds nothing
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,15 @@ class Ground:
     store: Store
     pinned: Pinned
     archive: Archive
-    results: Results
-    repository: Repository
+    stages: Stages
+    tools: Tools = UNPINNED  # what the builder's root is made of
+    local: BuildRepository | None = None  # finished packages the user brought, as builds are offered them
+    of_toolchain: frozenset[tuple[str, str]] = frozenset()  # (address, suite) of archives that only chroots read
+
+    @property
+    def repository(self) -> Repository:
+        """What is published: of each source the result of the latest stage."""
+        return self.stages.newest
 
     @property
     def native(self) -> str:
@@ -67,59 +77,43 @@ class Ground:
         """What the archive offers to builds on an architecture."""
         return [one for one in self.archive.binaries if one.architecture in (architecture, "all")]
 
-    def built(self, architecture: str, *, now: float) -> list[BinaryPackage]:
-        """What was built here so far and is offered to builds."""
-        index = self.repository.index(self.config.suite, architecture, now=now) / "Packages"
-        return read_packages(index)
 
-    def of_run(self, run: str) -> Iterable[BinaryPackage]:
-        """What one run has made so far, as the importer compares it with the archive."""
-        suite = self.config.suite
-        for architecture in self.results.architectures(suite):
-            for source in self.results.sources(suite, architecture):
-                result = self.results.read(suite, architecture, source)
-                if result is not None and result.run == run:
-                    yield from read_packages(self.results.place(suite, architecture, source) / STANZAS)
+def laid(config: ArchiveConfig, *, update: bool, now: datetime, builds: bool = False) -> Ground:
+    """Pin the archives, read them, open the results. Raises PipelineError for what cannot be pinned or read.
 
-
-def laid(config: ArchiveConfig, *, update: bool, now: datetime) -> Ground:
-    """Pin the archives, read them, open the results. Raises PipelineError for what cannot be pinned or read."""
+    builds: pin what the builder's root is made of, too, and lay out what builds are offered of the user's own.
+    """
     store = Store(config.store)
     store.probe()
+    use = store.until_closed(in_use(blobs(store.downloads())))
     keyring = config.keyring or DEBIAN_KEYRING
-    sources = [
-        Source(s.uri, s.suite, s.components, tuple(config.architectures), s.signed_by, s.trusted, s.source_packages)
-        for s in apt_sources([*config.sources, *config.toolchain.sources], config.architectures[0], keyring)
-    ]
-    cache = store.downloads()
-    pins = _pins(config, sources, keyring, cache, update=update, now=now)
-    pinned = Pinned(sources, pins, keyring=keyring, cache=cache)
-    archive = read_archive(pinned, config.architectures, read_local(config.local))
+    sources = _sources(config, config.sources, keyring)
+    known = {(one.uri, one.suite) for one in sources}
+    more = [replace(one, source_packages=False) for one in _sources(config, config.toolchain.sources, keyring)]
+    sources = merged([*sources, *more])
+    pins = Pins(config, keyring, store.downloads(), now, update=update)
+    pinned = Pinned(sources, pins.of(sources), keyring=keyring, cache=pins.cache)
+    local = read_local(config.local)
+    archive = read_archive(pinned, config.architectures, local)
     if not archive.sources:
         raise ConfigError("the archives have no sources", where="sources", hint="name one of type deb-src")
-    results = Results(config.results)
-    repository = Repository(results, config.repository, {config.suite: config.architectures})
-    return Ground(config, store, pinned, archive, results, repository)
+    ground = Ground(config, store, pinned, archive, stages_of(config))
+    if not builds:
+        return ground
+    use.of(pinned.frozen_set())  # a rebuild takes days, and what else is in the store may go meanwhile
+    return replace(
+        ground,
+        tools=pins.of_tools(sources),
+        local=offered(local, config.work / "local", config.suite),
+        of_toolchain=frozenset((one.uri, one.suite) for one in more) - known,
+    )
 
 
-def _pins(
-    config: ArchiveConfig, sources: list[Source], keyring: Path, cache: Path, *, update: bool, now: datetime
-) -> tuple[ArchivePin, ...]:
-    """The lock's, or new ones, which are written into it beside whatever else it has."""
-    before = Lock.read(config.lock)
-    asked = [(s.uri, s.suite, s.components, s.architectures) for s in sources]
-    if before is not None and not update and not before.missing(asked):
-        return before.archives
-    wanted = stamp.agreed(config.snapshot.split(), now=now, where="snapshot")
-    pins = freeze(sources, keyring=keyring, cache=cache, now=now, stamp=wanted,
-                  pins=() if update or before is None else before.archives)  # fmt: skip
-    kept: Mapping[tuple[str, str], ArchivePin] = {(p.uri, p.suite): p for p in (before.archives if before else ())}
-    together = {**kept, **{(pin.uri, pin.suite): pin for pin in pins}}
-    made = Lock(created=now, archives=tuple(together.values())) if before is None else before.model_copy(
-        update={"created": now, "archives": tuple(together.values())}
-    )  # fmt: skip
-    made.write(config.lock)
-    return made.archives
+def _sources(config: ArchiveConfig, texts: Sequence[str], keyring: Path) -> list[Source]:
+    return [
+        Source(s.uri, s.suite, s.components, tuple(config.architectures), s.signed_by, s.trusted, s.source_packages)
+        for s in apt_sources(texts, config.architectures[0], keyring)
+    ]
 
 
 def utc(now: float) -> datetime:

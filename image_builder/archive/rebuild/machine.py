@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from image_builder.architectures import native_architecture, runs_natively
 from image_builder.archive.builder import root
+from image_builder.archive.builder.assignment import Tools
 from image_builder.layers import Store
+from image_builder.sandbox.emulation import emulated
 
 SLOT_MEMORY = 4 << 30  # a slot for each so much memory, and each two cores
 
@@ -42,7 +46,7 @@ def machine(work: Path, *, slots: int | None, parallel: int | None, memory: int 
     )
 
 
-def try_builds(store: Path, work: Path, say: Callable[[str], None]) -> None:
+def try_builds(store: Path, tools: Tools, work: Path, say: Callable[[str], None]) -> None:
     """Have the root that builds run in, and try there what every build needs; made first if it is not stored.
 
     Raises SurroundingsError where this machine cannot build, before anything is asked of it.
@@ -50,7 +54,26 @@ def try_builds(store: Path, work: Path, say: Callable[[str], None]) -> None:
     say("the builder's root: looking, or making it (about a minute)")
     log = work / "builder-root.log"
     with Store(store) as kept:
-        root.probe(root.made_here(kept, log), log)
+        root.probe(root.made(kept, tools, log), log)
+
+
+@contextmanager
+def emulated_all(architectures: Sequence[str], say: Callable[[str], None]) -> Iterator[None]:
+    """Let programs of these architectures run here for the length of the block; loudly where QEMU has to do it.
+
+    Raises SurroundingsError for what is missing.
+    """
+    native = native_architecture()
+    with ExitStack() as stack:
+        for architecture in architectures:
+            if runs_natively(architecture, native):
+                continue
+            how = stack.enter_context(emulated(architecture))
+            say(
+                f"warning: {architecture} is emulated by QEMU on this {native} machine: its builds take about ten times"
+                f" as long, and tests may fail that would not on a real one; its programs are run {how}"
+            )
+        yield
 
 
 def _available_memory() -> int:

@@ -10,26 +10,31 @@ from image_builder.archive.configuration import Pass, Schedule
 from image_builder.archive.database.records import Expected, Run
 from image_builder.archive.database.store import Database
 from image_builder.archive.importer import configured, take_in
-from image_builder.archive.installability.offer import build_tools, offered
-from image_builder.archive.model import Base, BinaryPackage
+from image_builder.archive.model import Base
+from image_builder.archive.rebuild.choosing import chosen
 from image_builder.archive.rebuild.ground import Ground
 from image_builder.archive.rebuild.installable import Installable
 from image_builder.archive.rebuild.machine import Machine
+from image_builder.archive.rebuild.offers import Offers, made
 from image_builder.archive.rebuild.orders import Orders
+from image_builder.archive.rebuild.renewal import renewed
 from image_builder.archive.rebuild.taking import Taking
 from image_builder.archive.schedule.clock import SystemClock
 from image_builder.archive.schedule.gate import Gate
-from image_builder.archive.schedule.passes import plan_pass
+from image_builder.archive.schedule.passes import PlannedPass, plan_pass
 from image_builder.archive.schedule.policy import Limits
 from image_builder.archive.schedule.scheduler import Scheduler
 from image_builder.archive.schedule.seams import Lane, Seams, Settings
 from image_builder.archive.schedule.trigger import RepositoryTrigger
+from image_builder.archive.stages import follows_itself
 from image_builder.archive.states import State
 from image_builder.jobs.local import Local
 
 DEFAULT_SECONDS = 300.0  # of a build nobody has seen yet
 DEFAULT_MEMORY = 2 << 30
 DEFAULT_DISK = 4 << 30
+# Nothing becomes of these by itself.
+ENDED = {State.INSTALLED, State.BUILD_ATTEMPTED, State.FAILED, State.NOT_FOR_US, State.AUTO_NOT_FOR_US}
 STEP_S = 5.0  # how often a run looks up when nothing happens
 
 
@@ -41,8 +46,11 @@ class Rebuild:
     database: Database
     machine: Machine
     say: Callable[[str], None]
-    clock: Callable[[], float] = SystemClock().now
     _said: str = ""
+
+    def __post_init__(self) -> None:
+        self._time = SystemClock(self.database.latest())
+        self.clock = self._time.now
 
     def run(self, stages: tuple[int, ...] = ()) -> dict[str, dict[State, int]]:
         """Drive the passes, or only these stages, to their ends. Return run -> how many packages ended in which state.
@@ -56,9 +64,11 @@ class Rebuild:
             before = run
             if stages and one.stage not in stages:
                 continue
-            with self._scheduler(one, run) as scheduler:
-                while scheduler.step(STEP_S):
-                    self._tell(run)
+            names = self._taken_in(one, run)
+            if not self._states(run).keys() <= ENDED:  # else there is nothing to plan, which takes its time
+                with self._scheduler(one, run, names) as scheduler:
+                    while scheduler.step(STEP_S):
+                        self._tell(run)
             self.database.finish_run(run.identity, self.clock())
             self.ground.repository.update(self.ground.config.suite)
             ended[run.name] = self._states(run)
@@ -70,7 +80,10 @@ class Rebuild:
         name = f"{self.ground.config.name} stage {one.stage}"
         known = {run.name: run for run in self.database.runs(self.ground.config.name)}
         if name in known:
-            return known[name]
+            run, again = renewed(self.database, known[name], self.ground.config, self.clock())
+            if again:
+                self.say(f"{name}: the toolchain is another one, so {again} packages are built again")
+            return run
         return self.database.add_run(
             self.ground.config.name,
             one.stage,
@@ -81,25 +94,30 @@ class Rebuild:
             configuration=self.ground.config.model_dump_json(),
         )
 
-    @contextmanager
-    def _scheduler(self, one: Pass, run: Run) -> Iterator[Scheduler]:
-        ground, config = self.ground, self.ground.config
-        now = self.clock()
-        chosen = ground.chosen(one)
-        self.say(f"{run.name}: {len(chosen)} sources, against {one.base}")
+    def _taken_in(self, one: Pass, run: Run) -> set[str]:
+        """Compare the archive with what was built; return the names of what the pass builds."""
+        ground, config, now = self.ground, self.ground.config, self.clock()
+        names = chosen(ground, one)
+        self.say(f"{run.name}: {len(names)} sources, against {one.base}")
         rules = configured(config.architecture_rules, config.blacklist)
         take_in(self.database, run.identity, config.suite, config.architectures, ground.archive,
-                ground.of_run(run.name), now, chosen=chosen, rules=rules)  # fmt: skip
+                made(ground, run, self.database.forgiven(run.identity)), now, chosen=names, rules=rules)  # fmt: skip
+        return names
+
+    @contextmanager
+    def _scheduler(self, one: Pass, run: Run, names: set[str]) -> Iterator[Scheduler]:
+        ground, config = self.ground, self.ground.config
         lanes = [Lane(config.suite, a, a) for a in config.architectures]
         lanes.append(Lane(config.suite, "all", ground.native))
-        gates = {lane: self._planned(one, run, lane, chosen) for lane in lanes}
+        plans: dict[str, PlannedPass] = {}
+        gates = {lane: self._planned(one, run, lane, names, plans) for lane in lanes}
         schedule = config.schedule
-        universe = _Universe(ground, one.base, self.clock)
-        installable = Installable(self.database, run, ground.archive.sources, universe, config.work / "dose",
+        offers = Offers(ground, run, self.clock)
+        installable = Installable(self.database, run, ground.archive.sources, offers, config.work / "dose",
                                   frozenset(config.toolchain.build_profiles))  # fmt: skip
-        taking = Taking(ground, run, universe)
+        taking = Taking(ground, run, offers)
         trigger = RepositoryTrigger(
-            self.database, run, gates, publish=lambda _: universe.refresh(), check=installable.check,
+            self.database, run, gates, publish=lambda _: offers.refresh(), check=installable.check,
             waits=installable.waits,
         )  # fmt: skip
         orders = Orders(ground, self.database, run, config.work / "assignments", self.machine, self.clock)
@@ -123,15 +141,16 @@ class Rebuild:
                 heartbeat_seconds=schedule.heartbeat_seconds,
             ) as executor,
             Scheduler(
-                self.database, run, lanes, executor, SystemClock(),
+                self.database, run, lanes, executor, self._time,
                 Seams(orders, taking.judge, taking.accept, trigger), settings,
             ) as scheduler,
         ):  # fmt: skip
             yield scheduler
 
-    def _planned(self, one: Pass, run: Run, lane: Lane, chosen: set[str]) -> Gate:
+    def _planned(self, one: Pass, run: Run, lane: Lane, names: set[str], plans: dict[str, PlannedPass]) -> Gate:
+        """plans: by machine; lanes of one machine share theirs, since it takes seconds."""
         ground, config = self.ground, self.ground.config
-        sources = [source for name, source in ground.archive.sources.items() if name in chosen]
+        sources = [source for name, source in ground.archive.sources.items() if name in names]
         last = self.database.last_builds(lane.architecture)
         expected = {
             source.name: Expected(known.seconds, known.memory_bytes, known.disk_bytes)
@@ -139,23 +158,25 @@ class Rebuild:
             else Expected(DEFAULT_SECONDS, DEFAULT_MEMORY, DEFAULT_DISK)
             for source in sources
         }
-        earlier = {one.source for one in ground.built(lane.machine, now=self.clock())} if one.base != Base.OLD else ()
-        dropped = [tuple(text.split(":", 1)) for text in config.cycles.drop]
-        plan = plan_pass(
-            sources,
-            ground.old_binaries(lane.machine),
-            architecture=lane.machine,
-            base=one.base if config.schedule.follow else Base.OLD,
-            seconds={name: known.seconds for name, known in expected.items()},
-            earlier=earlier,
-            dropped=[(a, b) for a, b in dropped],
-            borrow=config.cycles.old_binaries,
-            profiles=frozenset(config.toolchain.build_profiles),
-        )
+        # Against results of earlier stages only there is nobody to wait for, as against the old archive.
+        base = one.base if config.schedule.follow and follows_itself(config.passes, one.stage) else Base.OLD
+        if lane.machine not in plans:
+            plans[lane.machine] = plan_pass(
+                sources,
+                ground.old_binaries(lane.machine),
+                architecture=lane.machine,
+                base=base,
+                seconds={name: known.seconds for name, known in expected.items()},
+                earlier=ground.stages.built_before(one.stage, config.suite, (lane.machine, "all")),
+                dropped=config.cycles.dropped(),
+                borrow=config.cycles.old_binaries,
+                profiles=frozenset(config.toolchain.build_profiles),
+            )
+        plan = plans[lane.machine]
         place = (run.identity, lane.suite, lane.architecture)
         self.database.set_expected(*place, expected)
         self.database.set_paths(*place, plan.remaining)
-        return Gate(plan.graph, one.base if config.schedule.follow else Base.OLD)
+        return Gate(plan.graph, base)
 
     def _tell(self, run: Run) -> None:
         line = f"{run.name}: {_counted(self._states(run))}"
@@ -169,32 +190,6 @@ class Rebuild:
             for state, count in states.items():
                 together[state] = together.get(state, 0) + count
         return together
-
-
-class _Universe:
-    """What builds of a pass may install, by architecture; read anew after each look at the repository."""
-
-    def __init__(self, ground: Ground, base: Base, clock: Callable[[], float]) -> None:
-        self._ground, self._base, self._clock = ground, base, clock
-        self._known: dict[str, list[BinaryPackage]] = {}
-        self._tools: dict[str, list[BinaryPackage]] = {}  # of the old archive, which stays as it is
-
-    def refresh(self) -> None:
-        self._ground.repository.update(self._ground.config.suite)
-        self._known.clear()
-
-    def __call__(self, architecture: str) -> list[BinaryPackage]:
-        if architecture not in self._known:
-            ground = self._ground
-            old = ground.old_binaries(architecture)
-            if architecture not in self._tools:
-                self._tools[architecture] = build_tools(old, architecture)
-            built = [] if self._base == Base.OLD else ground.built(architecture, now=self._clock())
-            self._known[architecture] = offered(
-                self._base, old, built, local=ground.archive.local.binaries.values(),
-                overlay=self._tools[architecture],
-            )  # fmt: skip
-        return self._known[architecture]
 
 
 def _limits(schedule: Schedule) -> Limits:

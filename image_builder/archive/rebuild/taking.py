@@ -27,6 +27,7 @@ class Taking:
 
     def __init__(self, ground: Ground, run: Run, offered: Callable[[str], list[BinaryPackage]]) -> None:
         self.ground, self.run, self.offered = ground, run, offered
+        self.results = ground.stages.results(run.stage)
 
     def judge(self, attempt: Attempt, finished: Finished) -> Judged:
         """By what the machine says, then by sbuild's status and log. A failure's log is kept here."""
@@ -42,18 +43,17 @@ class Taking:
             said = judge(facts, _tail(folder / LOG), direct=self._direct(attempt), available=self._available(attempt))
             judged = Judged(said.outcome, said.dependency or said.cause)
         if judged.outcome is Outcome.SUCCEEDED:
-            place = self.ground.results.place(attempt.key.suite, attempt.key.architecture, attempt.key.source)
+            place = self.results.place(attempt.key.suite, attempt.key.architecture, attempt.key.source)
             return Judged(judged.outcome, judged.cause, str(place))
         if not finished.folder or not (folder / RESULTS).is_dir():
             return judged
-        kept = self.ground.results.keep(self._result(attempt, finished, judged.outcome), folder / RESULTS)
+        kept = self.results.keep(self._result(attempt, finished, judged.outcome), folder / RESULTS)
         return Judged(judged.outcome, judged.cause, str(kept))
 
     def accept(self, attempt: Attempt, finished: Finished) -> None:
         """Its packages are the newest result, and its source can be published beside them."""
-        ground, key = self.ground, attempt.key
-        ground.results.accept(self._result(attempt, finished, Outcome.SUCCEEDED), Path(finished.folder) / RESULTS)
-        self._accept_source(key.source)
+        self.results.accept(self._result(attempt, finished, Outcome.SUCCEEDED), Path(finished.folder) / RESULTS)
+        self._accept_source(attempt.key.source)
 
     def _accept_source(self, name: str) -> None:
         source = self.ground.archive.sources[name]
@@ -66,7 +66,7 @@ class Taking:
             if not (folder / one.name).exists():
                 shutil.copyfile(path, folder / one.name)
         dsc = next(folder / one.name for one in source.files if one.name.endswith(".dsc"))
-        self.ground.results.accept_source(self.ground.config.suite, source.component, dsc)
+        self.results.accept_source(self.ground.config.suite, source.component, dsc)
 
     def _result(self, attempt: Attempt, finished: Finished, outcome: Outcome) -> Result:
         key, source = attempt.key, self.ground.archive.sources[attempt.key.source]

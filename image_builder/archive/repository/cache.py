@@ -9,12 +9,12 @@ from pathlib import Path
 
 from image_builder.archive.repository.winners import Provider
 
-_VERSION = 1
+_VERSION = 2
 _TABLES = """
 CREATE TABLE folders (architecture TEXT, source TEXT, identity TEXT,
   PRIMARY KEY (architecture, source)) WITHOUT ROWID;
 CREATE TABLE providers (architecture TEXT, source TEXT, file TEXT, name TEXT, inode INTEGER, meta_inode INTEGER,
-  PRIMARY KEY (architecture, source, file)) WITHOUT ROWID;
+  layer INTEGER, PRIMARY KEY (architecture, source, file)) WITHOUT ROWID;
 CREATE INDEX providers_name ON providers (architecture, name);
 CREATE TABLE trees (architecture TEXT PRIMARY KEY, identity TEXT, flags TEXT);
 CREATE TABLE retired (path TEXT PRIMARY KEY, at REAL);
@@ -70,7 +70,7 @@ class Cache:
 
     def providers(self, architecture: str, names: Iterable[str] | None = None) -> Iterator[Provider]:
         """Who offers these names; None: any name."""
-        query = "SELECT name, source, file, inode, meta_inode FROM providers WHERE architecture = ?"
+        query = "SELECT name, source, file, inode, meta_inode, layer FROM providers WHERE architecture = ?"
         if names is None:
             yield from (Provider(*row) for row in self._sql.execute(query, (architecture,)))
             return
@@ -85,8 +85,8 @@ class Cache:
         """What a folder of this identity holds. One that was there before has to be forgotten first."""
         key = (architecture, source)
         self._sql.execute("INSERT INTO folders VALUES (?, ?, ?)", (*key, identity))
-        rows = ((*key, p.file, p.name, p.inode, p.meta_inode) for p in providers)
-        self._sql.executemany("INSERT INTO providers VALUES (?, ?, ?, ?, ?, ?)", rows)
+        rows = ((*key, p.file, p.name, p.inode, p.meta_inode, p.layer) for p in providers)
+        self._sql.executemany("INSERT INTO providers VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def tree(self, architecture: str) -> tuple[str, str]:
         """Identity of the tree's folder, and the flags it was made with; empty if it was never made."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from image_builder.archive.repository.cache import Cache
@@ -19,17 +19,19 @@ ORIGIN = "image-builder"  # what apt in a build chroot knows it by
 KEPT_S = 86_400.0  # how long a build may still fetch what its Packages named
 
 
-def write_index(folder: Path, results: Path, offered: Iterable[Provider], cache: Cache, now: float) -> Path:
-    """Write Packages and Release, link files/; returns folder. results: of this suite and architecture.
+def write_index(
+    folder: Path, place: Callable[[Provider], Path], offered: Iterable[Provider], cache: Cache, now: float
+) -> Path:
+    """Write Packages and Release, link files/; returns folder. place: the folder of results a file lies in.
 
     Only .debs are in it: installers' packages (.udeb) are not for chroots. Raises SurroundingsError.
     """
     debs = sorted((one for one in offered if one.suffix == ".deb"), key=lambda one: one.name)
     paths: dict[str, tuple[int, Path]] = {}
     text = []
-    for one, stanza in _stanzas(results, debs):
+    for one, stanza in _stanzas(place, debs):
         text.append(stanza)
-        paths[_filename(stanza).removeprefix(f"{FILES}/")] = (one.inode, results / one.source / one.file)
+        paths[_filename(stanza).removeprefix(f"{FILES}/")] = (one.inode, place(one) / one.file)
     there = scan(folder / FILES)
     shall = {name: inode for name, (inode, _) in paths.items()}
     gone = [f"{folder.name}/{name}" for name in there if name not in shall]
@@ -42,9 +44,11 @@ def write_index(folder: Path, results: Path, offered: Iterable[Provider], cache:
     cache.recall(old)
     bring_about(folder / FILES, {n: i for n, i in there.items() if n in shall}, shall, lambda name: str(paths[name][1]))
     data = "\n".join(text).encode("utf-8", "surrogateescape")
+    suite = folder.parent.name  # mmdebstrap takes essential packages from archives of the suite it was asked for
     # Nothing that changes from one writing to the next is in it: the same results are the same bytes.
     release = (
-        f"Origin: {ORIGIN}\nLabel: build repository\nDate: Thu, 01 Jan 1970 00:00:00 UTC\n"
+        f"Origin: {ORIGIN}\nLabel: build repository\nSuite: {suite}\nCodename: {suite}\n"
+        "Date: Thu, 01 Jan 1970 00:00:00 UTC\n"
         f"SHA256:\n {hashlib.sha256(data).hexdigest()} {len(data)} Packages\n"
     )
     write_whole(folder / "Packages", data)
@@ -52,18 +56,18 @@ def write_index(folder: Path, results: Path, offered: Iterable[Provider], cache:
     return folder
 
 
-def _stanzas(results: Path, debs: Iterable[Provider]) -> Iterator[tuple[Provider, str]]:
+def _stanzas(place: Callable[[Provider], Path], debs: Iterable[Provider]) -> Iterator[tuple[Provider, str]]:
     """Each package with its paragraph, as it was written when its result was accepted."""
     known: dict[tuple[str, str], dict[str, str]] = {}
     for one in debs:
         key = (one.source, one.origin)
         if key not in known:
             name = import_name(one.origin, STANZAS) if one.origin else STANZAS
-            known[key] = _read(results / one.source / name)
+            known[key] = _read(place(one) / name)
         stanza = known[key].get(split_import(one.file)[1])
         if stanza is None:
             hint = "remove this result and build it anew"
-            raise PipelineError(f"has no paragraph for {one.file}", where=results / one.source, hint=hint)
+            raise PipelineError(f"has no paragraph for {one.file}", where=place(one), hint=hint)
         yield one, stanza
 
 

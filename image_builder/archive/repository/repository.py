@@ -7,17 +7,18 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from image_builder.archive.repository import useforbuild
 from image_builder.archive.repository.cache import Cache, opened
 from image_builder.archive.repository.full import Changes, bring_about, identity, scan
-from image_builder.archive.repository.imports import bring_imports
 from image_builder.archive.repository.index import write_index
-from image_builder.archive.repository.names import SUFFIXES, import_name
+from image_builder.archive.repository.layered import Layered, providers, record
+from image_builder.archive.repository.names import SUFFIXES
 from image_builder.archive.repository.useforbuild import Flags
-from image_builder.archive.repository.winners import Provider, expected, provider, winners
-from image_builder.archive.results import RECORD, SOURCE, Results
+from image_builder.archive.repository.winners import Provider, expected, winners
+from image_builder.archive.results import Results
 from image_builder.errors import ConfigError, SurroundingsError
 from image_builder.files import write_whole
 
@@ -33,9 +34,21 @@ class Repository:
     next one finishes it. Results and repository have to be on one file system.
     """
 
-    def __init__(self, results: Results, folder: Path, architectures: Mapping[str, Sequence[str]]) -> None:
-        """architectures: suite -> those that are built, each gets what was built for all."""
-        self.results, self.folder, self._architectures = results, folder, architectures
+    def __init__(
+        self,
+        results: Results | Sequence[Results],
+        folder: Path,
+        architectures: Mapping[str, Sequence[str]],
+        *,
+        flags: Path | None = None,
+    ) -> None:
+        """architectures: suite -> those that are built, each gets what was built for all.
+
+        results: of several, those of stages, the last one that has a result of a source counts. flags: the folder of
+        the repository whose useforbuild holds here too; None: it has its own.
+        """
+        self.results = Layered([results] if isinstance(results, Results) else results)
+        self.folder, self._architectures, self._flags = folder, architectures, flags or folder
 
     def architectures(self, suite: str) -> Sequence[str]:
         """Raises ConfigError for a suite that is not rebuilt."""
@@ -60,7 +73,7 @@ class Repository:
 
     def flags(self, suite: str) -> Flags:
         """useforbuild as it is set."""
-        path = self.folder / suite / _FLAGS
+        path = self._flags / suite / _FLAGS
         try:
             return useforbuild.from_text(path.read_text(), where=path)
         except FileNotFoundError:
@@ -69,7 +82,7 @@ class Repository:
     def set_flags(self, suite: str, flags: Flags) -> Changes:
         """Set useforbuild; what is offered follows before this returns, in both directions."""
         with self._locked(suite) as cache:
-            write_whole(self.folder / suite / _FLAGS, useforbuild.to_text(flags))
+            write_whole(self._flags / suite / _FLAGS, useforbuild.to_text(flags))
             return self._in_step(cache, suite)
 
     def winners(self, suite: str, architecture: str) -> dict[str, Provider]:
@@ -97,17 +110,23 @@ class Repository:
         with self._locked(suite) as cache:
             self._in_step(cache, suite)
             offered = winners(cache.providers(architecture), lambda s: flags.offered(s, suite, architecture))
-            top = self.results.folder / suite / architecture
-            return write_index(self.folder / suite / architecture, top, offered.values(), cache, now)
+            folder = self.folder / suite / architecture
+            return write_index(folder, partial(self.place, suite, architecture), offered.values(), cache, now)
+
+    def place(self, suite: str, architecture: str, one: Provider) -> Path:
+        """The folder of results that a provider's file lies in."""
+        return self.results.place(suite, architecture, one)
 
     def verify(self, suite: str) -> list[str]:
         """Where the tree is not what results and flags say; looks at everything and changes nothing."""
         flags, found = self.flags(suite), []
         with self._repository_lock(suite), self.results.locked(suite):
             for architecture in self.architectures(suite):
-                top = self.results.folder / suite / architecture
-                listings = ((source, scan(top / source)) for source in self.results.sources(suite, architecture))
-                given = (one for source, listing in listings for one in _providers(source, listing))
+                given = (
+                    one
+                    for source in self.results.sources(suite, architecture)
+                    for one in providers(source, architecture, self.results.listings(suite, source))
+                )
                 offered = winners(given, lambda s, a=architecture: flags.offered(s, suite, a))  # type: ignore[misc]
                 wanted, there = expected(offered.values()), scan(self.full(suite, architecture))
                 for name in sorted(wanted.keys() | there.keys()):
@@ -148,7 +167,7 @@ class Repository:
                 return _Step(self, cache, suite).take(whole=attempt > 0)
             except FileNotFoundError:  # somebody removed results by hand, meanwhile: look at all of them again
                 cache.undo()
-        raise SurroundingsError("results vanish while they are read", where=self.results.folder / suite)
+        raise SurroundingsError("results vanish while they are read", where=f"results of {suite}")
 
 
 class _Step:
@@ -156,7 +175,7 @@ class _Step:
 
     def __init__(self, repository: Repository, cache: Cache, suite: str) -> None:
         self._repository, self._cache, self._suite = repository, cache, suite
-        self._top = repository.results.folder / suite
+        self._results = repository.results
         self._receivers = repository.architectures(suite)
         self._flags = repository.flags(suite)
 
@@ -165,7 +184,7 @@ class _Step:
         cache = self._cache
         known = {name: cache.folders(name) for name in self._architectures()}
         whole = whole or cache.changing()
-        now = {name: _identities(self._top / name) for name in known}
+        now = {name: self._results.identities(self._suite, name) for name in known}
         touched = {
             source
             for name in known
@@ -187,8 +206,7 @@ class _Step:
         return done
 
     def _architectures(self) -> list[str]:
-        there = {*self._repository.results.architectures(self._suite), *self._cache.architectures(), *self._receivers}
-        return sorted(there - {SOURCE})
+        return sorted({*self._results.architectures(self._suite), *self._cache.architectures(), *self._receivers})
 
     def _flipped(self, architecture: str, known: Mapping[str, str], whole: bool) -> set[str]:
         """Sources whose flag is another one than when the tree was made."""
@@ -201,15 +219,14 @@ class _Step:
 
     def _look(self, source: str, known: Mapping[str, Mapping[str, str]], names: Mapping[str, set[str]]) -> Changes:
         """Read a source's folders, hand round what is for all architectures, note what each offers."""
-        folders = {name: scan(f"{self._top}/{name}/{source}") for name in known}
-        done = bring_imports(self._top, source, self._receivers, folders)
-        for name, listing in folders.items():
+        done, folders = self._results.bring_imports(self._suite, source, self._receivers, list(known))
+        for name, listings in folders.items():
             if source in known[name]:
                 self._cache.forget_folder(name, source)
-            if not listing:
+            if not any(listings):
                 continue
-            offers = list(_providers(source, listing)) if name in names else []
-            self._cache.add_folder(name, source, identity(f"{self._top}/{name}/{source}"), offers)
+            offers = list(providers(source, name, folders)) if name in names else []
+            self._cache.add_folder(name, source, self._results.identity(self._suite, name, source), offers)
             if name in names:
                 names[name].update(one.name for one in offers)
         return done
@@ -221,39 +238,17 @@ class _Step:
         offered = winners(given, lambda source: self._flags.offered(source, suite, architecture))
         there = scan(full) if names is None else _some(full, names)
         paths: dict[str, str] = {}
+        tops = [f"{one.folder}/{suite}/{architecture}" for one in self._results.layers]
         for one in offered.values():
-            folder = f"{self._top}/{architecture}/{one.source}"
-            paths[one.name + one.suffix] = f"{folder}/{one.file}"
-            paths[f"{one.name}.meta"] = f"{folder}/{_record(one.origin)}"
+            place = tops[one.layer]
+            paths[one.name + one.suffix] = f"{place}/{one.source}/{one.file}"
+            paths[f"{one.name}.meta"] = f"{place}/{one.source}/{record(one.origin)}"
         done = bring_about(full, there, expected(offered.values()), paths.__getitem__)
         self._cache.set_tree(architecture, self._identity(architecture), useforbuild.to_text(self._flags))
         return done
 
     def _identity(self, architecture: str) -> str:
         return identity(self._repository.full(self._suite, architecture))
-
-
-def _record(origin: str) -> str:
-    return import_name(origin, RECORD) if origin else RECORD
-
-
-def _providers(source: str, listing: Mapping[str, int]) -> Iterator[Provider]:
-    for file, inode in listing.items():
-        one = provider(source, file, inode, 0)
-        if one is not None and (meta := listing.get(_record(one.origin))) is not None:
-            yield Provider(one.name, source, file, inode, meta)
-
-
-def _identities(folder: Path) -> dict[str, str]:
-    try:
-        with os.scandir(folder) as entries:
-            found = {}
-            for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                found[entry.name] = f"{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}"
-            return found
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
 
 
 def _some(folder: Path, names: set[str]) -> dict[str, int]:

@@ -17,6 +17,7 @@ class Provider:
     file: str  # in the source's folder of results: "foo_1_amd64.deb", "::import::amd64::foo-doc_1_all.deb"
     inode: int  # of the file
     meta_inode: int  # of the record that tells where it came from
+    layer: int = 0  # which of the repository's results it is in
 
     @property
     def origin(self) -> str:

@@ -14,11 +14,19 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's."""
+    """The machine's, as it was when this began; from then on the seconds are counted, whoever sets it."""
+
+    def __init__(self, not_before: float = float("-inf")) -> None:
+        """not_before: POSIX seconds somebody has seen already; a clock that was set back since goes on from there."""
+        self._began = max(time.time(), not_before) - self._counted()
 
     def now(self) -> float:
-        """POSIX seconds; they go back when somebody sets the clock."""
-        return time.time()
+        """POSIX seconds, never less than what was said before."""
+        return self._began + self._counted()
+
+    @staticmethod
+    def _counted() -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine sleeps
 
 
 class Forward:

@@ -79,6 +79,7 @@ class RepositoryTrigger:
         self.database, self.run, self.gates, self.user = database, run, gates, user
         self.publish, self.check, self.waits = publish, check, waits
         self._since: float | None = None  # moves up to then have been seen
+        self._seen = 0  # and those up to this number, whatever time they were made at
         # A gate hears of all that is built on its machines, and of what is built once for all.
         self._feeders = {
             gate: [other for other in gates if other.machine == lane.machine or other.architecture == "all"]
@@ -112,10 +113,14 @@ class RepositoryTrigger:
 
     def _moved(self) -> dict[tuple[str, str], dict[str, State]] | None:
         """What others have done since the last time: (suite, architecture) -> source -> its state. None: all is new."""
+        last, seen = self._seen, self.database.last_move()
+        self._seen = seen
         if self._since is None:
             return None
         found: dict[tuple[str, str], dict[str, State]] = {}
-        for one in reversed(self.database.transactions(self.run.identity, since=self._since)):  # newest last
+        for one in reversed(
+            self.database.transactions(self.run.identity, since=self._since, after=last)
+        ):  # newest last
             here = found.setdefault((one.key.suite, one.key.architecture), {})
             if one.user == CHECKER:  # what was judged before needs no second look for that
                 continue

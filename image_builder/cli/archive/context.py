@@ -47,13 +47,17 @@ class Opened:
     @cached_property
     def run(self) -> Run:
         """The run that is meant: that of --run, by name or stage, else the newest. Raises PipelineError."""
+        return self.run_called(self._run)
+
+    def run_called(self, name: str | None) -> Run:
+        """The run of that name, or the newest of that stage; None: the newest. Raises PipelineError."""
         runs = self.database.runs()
-        if self._run is not None and not self._run.isdigit():
-            return self.database.run(self._run)
-        if self._run is not None:
-            runs = [run for run in runs if run.stage == int(self._run)]
+        if name is not None and not name.isdigit():
+            return self.database.run(name)
+        if name is not None:
+            runs = [run for run in runs if run.stage == int(name)]
         if not runs:
-            wanted = "no run was begun" if self._run is None else f"no run of stage {self._run} was begun"
+            wanted = "no run was begun" if name is None else f"no run of stage {name} was begun"
             raise PipelineError(wanted, where=self.database.where, hint="image-builder archive run begins one")
         return runs[-1]
 

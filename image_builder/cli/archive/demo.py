@@ -48,10 +48,10 @@ def demo(folder: Path, store: Path, suite: str, mirror: str) -> None:
     path = begin(folder, store=store.absolute(), suite=suite, mirror=mirror)
     config = load_archive_config(path)
     now = time.time()
-    ground = laid(config, update=False, now=utc(now))
-    try_builds(config.store, config.work, _say)
+    ground = laid(config, update=False, now=utc(now), builds=True)
+    try_builds(config.store, ground.tools, config.work, _say)
     with open_database(config.database) as database:
-        this = machine(config.work, slots=None, parallel=None, memory=None, disk=None)
+        this = machine(config.work, slots=config.schedule.slots, parallel=None, memory=None, disk=None)
         ended = Rebuild(ground, database, this, _say).run()
     bad = [f"{run}: {count} {state}" for run, states in ended.items() for state, count in states.items()
            if state not in (State.INSTALLED, State.AUTO_NOT_FOR_US)]  # fmt: skip
@@ -59,7 +59,7 @@ def demo(folder: Path, store: Path, suite: str, mirror: str) -> None:
         raise PipelineError("; ".join(bad), where=folder, hint=f"cd {folder}; image-builder archive status")
     _say("publishing")
     date = int(max(pin.date for pin in ground.pinned.pins).timestamp())
-    target = (folder / config.publish.to).absolute()
+    target = Path(config.publish.to)
     description = SuiteDescription(suite=config.suite, origin=config.publish.origin, label="rebuilt by image-builder")
     publish(
         ground.repository,

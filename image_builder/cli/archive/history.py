@@ -8,9 +8,9 @@ from dataclasses import asdict
 import click
 
 from image_builder.archive.database.records import HistoryEntry, Transaction
+from image_builder.archive.words import duration, moment
 from image_builder.cli.archive.context import Opened, archive_options, one_package
-from image_builder.cli.archive.show import moment, plain_move
-from image_builder.cli.archive.status import duration
+from image_builder.cli.archive.show import plain_move
 
 
 @click.command()

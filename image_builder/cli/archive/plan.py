@@ -9,6 +9,7 @@ import click
 
 from image_builder.archive.planning import Planned
 from image_builder.archive.planning import plan as planned
+from image_builder.archive.rebuild.choosing import chosen
 from image_builder.archive.rebuild.ground import laid, utc
 from image_builder.cli.archive.context import Opened, archive_options
 
@@ -28,7 +29,7 @@ def plan(opened: Opened, stages: tuple[int, ...], update: bool, every: bool) -> 
     config = opened.config
     ground = laid(config, update=update, now=utc(opened.now()))
     found = [
-        planned(config, ground.archive, one, ground.chosen(one), config.work / "dose")
+        planned(config, ground.archive, one, chosen(ground, one), config.work / "dose")
         for one in config.passes
         if not stages or one.stage in stages
     ]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import click
 
+from image_builder.archive.repository.full import Changes
 from image_builder.archive.repository.repository import Repository
 from image_builder.archive.repository.useforbuild import Flag
 from image_builder.archive.repository.winners import Provider
-from image_builder.archive.results import Results
+from image_builder.archive.stages import stages_of
 from image_builder.cli.archive.context import Opened, archive_options
 from image_builder.errors import PipelineError
 
 
 def opened_repository(opened: Opened) -> Repository:
-    """The one of the configuration."""
-    config = opened.config
-    return Repository(Results(config.results), config.repository, {config.suite: config.architectures})
+    """What is published: of each source the result of the latest stage."""
+    return stages_of(opened.config).newest
 
 
 @click.group()
@@ -59,7 +59,9 @@ def _row(one: Provider, architecture: str, *, is_offered: bool) -> dict[str, obj
 @archive_options
 def update(opened: Opened) -> None:
     """Take in what changed in the results. Builds do this by themselves; after a change by hand it is for you."""
-    done = opened_repository(opened).update(opened.config.suite)
+    done = Changes()
+    for one in stages_of(opened.config).existing().values():
+        done += one.update(opened.config.suite)
     opened.print({"linked": done.linked, "removed": done.removed}, [f"{done.linked} linked, {done.removed} removed"])
 
 
@@ -67,7 +69,9 @@ def update(opened: Opened) -> None:
 @archive_options
 def rebuild(opened: Opened) -> None:
     """Make the repository anew from the results and flags. It is the same again, unless somebody changed it."""
-    done = opened_repository(opened).rebuild(opened.config.suite)
+    done = Changes()
+    for one in stages_of(opened.config).existing().values():
+        done += one.rebuild(opened.config.suite)
     opened.print({"linked": done.linked, "removed": done.removed}, [f"{done.linked} linked, {done.removed} removed"])
 
 
@@ -75,7 +79,9 @@ def rebuild(opened: Opened) -> None:
 @archive_options
 def verify(opened: Opened) -> None:
     """Compare the repository with what results and flags say. Exit status 1 where it differs."""
-    wrong = opened_repository(opened).verify(opened.config.suite)
+    there = stages_of(opened.config).existing()
+    wrong = [f"{name}: {line}" if name else line
+             for name, one in there.items() for line in one.verify(opened.config.suite)]  # fmt: skip
     opened.print(wrong, wrong)
     if wrong:
         raise PipelineError(
@@ -97,8 +103,8 @@ def useforbuild(
 
     Takes effect before the command ends. Without arguments, the flags that are set are shown.
     """
-    there, suite = opened_repository(opened), opened.config.suite
-    flags = there.flags(suite)
+    there, suite = stages_of(opened.config), opened.config.suite
+    flags = there.newest.flags(suite)
     if source is not None and value is None:
         raise click.UsageError("say on, off or default")
     if source is None and project is None:

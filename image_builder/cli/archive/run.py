@@ -8,7 +8,7 @@ import sys
 import click
 
 from image_builder.archive.rebuild.ground import laid, utc
-from image_builder.archive.rebuild.machine import machine, try_builds
+from image_builder.archive.rebuild.machine import emulated_all, machine, try_builds
 from image_builder.archive.rebuild.passes import Rebuild
 from image_builder.archive.states import State
 from image_builder.cli.archive.context import Opened, archive_options
@@ -37,9 +37,10 @@ def run(opened: Opened, stages: tuple[int, ...], update: bool) -> None:
         memory=schedule.memory,
         disk=schedule.disk,
     )
-    ground = laid(config, update=update, now=utc(opened.now()))
-    try_builds(config.store, config.work, _say)
-    ended = Rebuild(ground, opened.database, with_machine, _say).run(stages)
+    ground = laid(config, update=update, now=utc(opened.now()), builds=True)
+    try_builds(config.store, ground.tools, config.work, _say)
+    with emulated_all(config.architectures, _say):
+        ended = Rebuild(ground, opened.database, with_machine, _say).run(stages)
     opened.print(
         {name: {str(state): count for state, count in states.items()} for name, states in ended.items()},
         (f"{name}: {state} {count}" for name, states in ended.items() for state, count in sorted(states.items())),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -12,8 +11,8 @@ import click
 from image_builder.archive.database.records import AttemptRecord, Transaction
 from image_builder.archive.priority import calculated_priority
 from image_builder.archive.states import Package
+from image_builder.archive.words import duration, moment
 from image_builder.cli.archive.context import Opened, archive_options, one_package
-from image_builder.cli.archive.status import duration
 from image_builder.cli.store import readable
 
 _NAMES = {
@@ -90,11 +89,6 @@ def _attempt(record: AttemptRecord) -> str:
     words += [record.reason] if record.reason else []
     words += [f"log: {record.log}"] if record.log else []
     return ", ".join(words)
-
-
-def moment(at: float) -> str:
-    """An instant for people, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _plain(package: Package, urgency: int, attempts: list[AttemptRecord], book: list[Transaction]) -> dict[str, Any]:

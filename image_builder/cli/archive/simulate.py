@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from image_builder.archive.words import duration
 from image_builder.cli.archive.indices import FILE, Indices, index_options
-from image_builder.cli.archive.status import duration
 
 GIB = 1 << 30
 

@@ -10,6 +10,7 @@ import click
 from image_builder.archive.database.records import Run
 from image_builder.archive.states import State
 from image_builder.archive.summary import Progress, progress
+from image_builder.archive.words import duration
 from image_builder.cli.archive.context import Opened, archive_options
 
 
@@ -52,15 +53,6 @@ _BASES = {"old": "the old archive", "built": "what was built here", "both": "bot
 def _causes(one: Progress, state: State) -> str:
     causes = [f"{number} {cause}" for (of, cause), number in sorted(one.causes.items()) if of is state]
     return f"   ({', '.join(causes)})" if causes else ""
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: "3 d 4 h", "12 min"."""
-    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if seconds >= length:
-            rest = int(seconds % length // part)
-            return f"{int(seconds // length)} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{seconds:.0f} s"
 
 
 def _plain(run: Run, one: Progress) -> dict[str, object]:

@@ -9,8 +9,8 @@ import click
 
 from image_builder.archive.states import Package, State
 from image_builder.archive.waiting import Needed, Waiting, waiting
+from image_builder.archive.words import moment
 from image_builder.cli.archive.context import Opened, archive_options, one_package
-from image_builder.cli.archive.show import moment
 
 _SHOWN = 20
 

@@ -8,7 +8,7 @@ import click
 
 from image_builder.archive.model import Key
 from image_builder.archive.requests import Action, Request
-from image_builder.archive.results import Results
+from image_builder.archive.stages import stages_of
 from image_builder.cli.archive.asking import Ask, move_options
 from image_builder.cli.archive.context import Opened
 
@@ -34,7 +34,7 @@ def clean(opened: Opened, ask: Ask) -> None:
     Their earlier attempts stay on record, with their logs. What was built is deleted, and leaves the repository with
     the next update of it.
     """
-    results = Results(opened.config.results)
+    results = stages_of(opened.config).results(opened.run.stage)
 
     def remove(keys: Sequence[Key]) -> None:
         for key in keys:

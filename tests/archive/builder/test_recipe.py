@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assignments import BUILT, assignment
+from assignments import BUILT, DEBIAN, assignment
 from debian.changelog import Changelog
 
 from image_builder.archive.builder import recipe
@@ -16,8 +16,11 @@ from image_builder.archive.builder.assignment import Assignment, BuildRepository
 from image_builder.archive.model import Base
 from image_builder.errors import ConfigError
 
-OLD = "deb [signed-by=/k.gpg] http://deb.debian.org/debian trixie main"
+KEY = f"/build/apt/keys/{recipe.key_name(Path('/k.gpg'))}"
+OLD = f"deb [signed-by={KEY}] http://deb.debian.org/debian trixie main"
 NEW = "deb [trusted=yes] file:/build/repository ./"
+MINE = "deb [trusted=yes] file:/build/local ./"
+LOCAL = BuildRepository(folder=Path("/work/local"), origin="mine")
 
 
 @pytest.mark.parametrize(
@@ -33,20 +36,50 @@ def test_what_a_pass_builds_against(base: Base, repository: BuildRepository | No
     assert recipe.source_lines(assignment(base=base, repository=repository)) == lines
 
 
+@pytest.mark.parametrize("base", list(Base))
+def test_what_the_user_brought_is_offered_to_all_passes_and_hides_the_rest(base: Base) -> None:
+    made = assignment(base=base, local=LOCAL)
+    assert recipe.source_lines(made)[-1] == MINE
+    assert recipe.preferences(made).endswith("Package: *\nPin: release o=mine\nPin-Priority: 1002\n")
+    assert "directory => '/build/local'" in recipe.configuration(made)
+    both = recipe.preferences(assignment(base=Base.BOTH, local=LOCAL)).split("\n\n")
+    assert [paragraph.splitlines()[1] for paragraph in both] == ["Pin: release o=image-builder", "Pin: release o=mine"]
+
+
+def test_what_makes_the_toolchain_is_offered_also_where_only_results_are() -> None:
+    tools = DEBIAN.model_copy(update={"uri": "http://example.org/gcc", "of_toolchain": True, "signed_by": ()})
+    made = assignment(base=Base.BUILT, sources=(DEBIAN, tools))
+    assert recipe.source_lines(made) == ["deb http://example.org/gcc trixie main", NEW]
+
+
+def test_a_chroot_may_take_older_packages_than_it_has() -> None:
+    assert "--aptopt=APT::Get::allow-downgrades true" in shlex.split(
+        recipe.bootstrap(assignment(), "/c.tar", changed=True)
+    )
+
+
+def test_keys_keep_their_suffix_and_have_names_of_their_own() -> None:
+    names = {recipe.key_name(Path(path)) for path in ("/a/k.gpg", "/b/k.gpg", "/a/k.asc")}
+    assert len(names) == 3
+    assert {name.partition(".")[2] for name in names} == {"gpg", "asc"}
+
+
 def test_what_was_built_here_hides_the_archives() -> None:
     said = recipe.preferences(assignment())
     assert said == "Package: *\nPin: release o=image-builder\nPin-Priority: 1001\n"
     # mmdebstrap hands the hook to a shell with the root as its argument
-    hook = next(w for w in shlex.split(recipe.bootstrap(assignment(), "/c.tar")) if w.startswith("--setup-hook="))
+    hook = next(
+        w for w in shlex.split(recipe.bootstrap(assignment(), "/c.tar", changed=True)) if w.startswith("--setup-hook=")
+    )
     assert "o=image-builder" in hook
     for other in (assignment(base=Base.OLD), assignment(base=Base.BUILT), assignment(repository=None)):
         assert recipe.preferences(other) == ""
-        assert "--setup-hook" not in recipe.bootstrap(other, "/c.tar")
+        assert "--setup-hook" not in recipe.bootstrap(other, "/c.tar", changed=True)
 
 
 def test_the_hook_of_the_preferences_writes_them(tmp_path: Path) -> None:
     (tmp_path / "etc/apt/preferences.d").mkdir(parents=True)
-    words = shlex.split(recipe.bootstrap(assignment(), "/c.tar"))
+    words = shlex.split(recipe.bootstrap(assignment(), "/c.tar", changed=True))
     hook = next(w for w in words if w.startswith("--setup-hook=")).partition("=")[2]
     subprocess.run(["sh", "-c", hook, "sh", tmp_path], check=True)
     assert (tmp_path / "etc/apt/preferences.d/rebuild").read_text() == recipe.preferences(assignment())
@@ -115,6 +148,7 @@ def test_the_configuration_is_perl_that_says_what_was_meant(tmp_path: Path) -> N
         "DEB_BUILD_OPTIONS=nocheck parallel=3",
         "DEB_CFLAGS_APPEND=-O3 -DX='it\\'s'",
         "DEB_LDFLAGS_SET=$x @y",
+        "/build/apt>/build/apt",
         "/build/repository>/build/repository",
         "unshare 0",
     ]

@@ -258,3 +258,42 @@ def test_a_lease_has_one_holder(db: Database) -> None:
     assert db.holder("scheduler", NOW + 92) == "two"
     db.release("scheduler", "two")
     assert db.holder("scheduler", NOW + 92) is None
+
+
+def test_of_each_package_the_attempt_that_ended_last(db: Database) -> None:
+    run, other = begin(db, ["acl", "hello", "never"]), begin(db, ["acl"], stage=2)
+    for of, name, outcome in ((run, "acl", Outcome.ATTEMPTED), (run, "acl", Outcome.TIMEOUT),
+                              (run, "hello", Outcome.GIVE_BACK), (other, "acl", Outcome.CHROOT_PROBLEM)):  # fmt: skip
+        db.judge(of.identity, SUITE, ARCHITECTURE, {name: Verdict()}, {}, NOW)
+        attempt = start(db, of, name)
+        result = Result(outcome, "1.0-1", 5, reason=str(outcome))
+        db.finish(attempt.identity, attempt.token, result, Request(Action.GIVE_BACK, user="w1"), NOW)
+    db.judge(run.identity, SUITE, ARCHITECTURE, {"acl": Verdict()}, {}, NOW)
+    start(db, run, "acl")  # one that is under way has no end
+    last = db.last_attempts(run.identity)
+    assert {k.source: one.outcome for k, one in last.items()} == {"acl": Outcome.TIMEOUT, "hello": Outcome.GIVE_BACK}
+    assert {one.run for one in last.values()} == {run.identity}
+    assert db.last_attempts(other.identity)[key("acl")].reason == "chroot-problem"
+
+
+def test_what_was_written_since_whatever_its_time(db: Database) -> None:
+    assert (db.last_move(), db.latest()) == (0, float("-inf"))
+    run = begin(db)
+    seen = db.last_move()
+    assert seen > 0
+    assert db.transactions(run.identity, since=NOW + 1, after=seen) == []
+    db.move(run.identity, key("hello"), Request(Action.PRIORITY, user="me", number=5), NOW - 86_400)
+    (late,) = db.transactions(run.identity, since=NOW + 1, after=seen)
+    assert (late.key, late.time) == (key("hello"), NOW - 86_400)
+    assert db.transactions(run.identity, since=NOW + 1) == []
+    assert db.last_move() > seen
+
+
+def test_the_latest_time_anybody_has_seen(db: Database) -> None:
+    run = begin(db)
+    assert db.latest() == NOW
+    attempt = start(db, run, now=NOW + 5)
+    db.heartbeat([(attempt.identity, attempt.token)], NOW + 100, LEASE)
+    assert db.latest() == NOW + 100
+    deliver(db, attempt, now=NOW + 60)
+    assert db.latest() == NOW + 60, "a heartbeat counts as long as its attempt lives"

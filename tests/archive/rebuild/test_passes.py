@@ -17,6 +17,7 @@ from image_builder.archive.rebuild import orders, taking
 from image_builder.archive.rebuild.ground import Ground
 from image_builder.archive.rebuild.machine import Machine, machine
 from image_builder.archive.rebuild.passes import Rebuild
+from image_builder.archive.requests import Action, Moved, Request
 from image_builder.archive.states import State
 
 # In place of `python -m image_builder.archive.builder`: leaves what sbuild would, as the assignment says.
@@ -54,10 +55,64 @@ def test_stage_1_is_built_with_what_stage_0_made(builder: Path, tmp_path: Path) 
     again = {one["source"]: one["repository"] for one in lines[2:]}
     assert again.keys() == {"tool", "water"}
     assert "libwater-dev 1-1+x1" in again["tool"]
-    result = made.results.read("stable", "amd64", "tool")
+    result = made.stages.results(1).read("stable", "amd64", "tool")
     assert result is not None
     assert (result.stage, result.binary_version) == (1, "2-1+x1")
-    assert {name.name for name in made.built("amd64", now=0)} == {"libwater-dev", "tool"}
+    assert set(made.repository.winners("stable", "amd64")) == {"libwater-dev", "tool"}
+    first = made.stages.results(0).read("stable", "amd64", "tool")
+    assert first is not None, "what stage 0 has made stays beside that"
+    assert (first.stage, first.run) == (0, "small stage 0")
+
+
+def test_stage_2_is_built_with_results_of_stage_1_only(builder: Path, tmp_path: Path) -> None:
+    passes = [*PASSES, {"stage": 2, "base": "built", "packages": "all"}]
+    made = ground(
+        tmp_path, whole=True, passes=passes, schedule={**QUICK, "slots": 1}, toolchain={"version_suffix": "+x1"}
+    )
+    ended = run(made)
+    assert [ended[f"small stage {stage}"][State.INSTALLED] for stage in (0, 1, 2)] == [3, 3, 3]
+    lines = [json.loads(line) for line in builder.read_text().splitlines()]
+    by_stage = [lines[:3], lines[3:6], lines[6:]]
+    attempts = [{one["attempt"] for one in some} for some in by_stage]
+    assert [len(some) for some in attempts] == [3, 3, 3]
+    assert all(one["made_by"] == {} for one in by_stage[0])
+    # Whatever of stage 2 was there already when another was built: all it saw was stage 1's, and all of that.
+    for one in by_stage[2]:
+        assert set(one["made_by"].values()) == attempts[1]
+        assert one["made_by"].keys() == {"base", "build-essential", "libwater-dev", "tool"}
+    # A later stage, and the order in time, change nothing of what an earlier one was offered.
+    made.stages.repository(2).rebuild("stable")
+    stage_1 = made.stages.repository(2).index("stable", "amd64", now=0) / "Packages"
+    newest = made.repository.index("stable", "amd64", now=0) / "Packages"
+    for path, wanted in ((stage_1, attempts[1]), (newest, attempts[2])):
+        assert {line.split()[1] for line in path.read_text().splitlines() if line.startswith("Attempt: ")} == wanted
+
+
+def test_stage_2_has_nothing_of_what_failed_in_stage_1(builder: Path, tmp_path: Path) -> None:
+    builder.with_name("water fails").touch()
+    passes = [{"stage": 1, "base": "both", "packages": "all"}, {"stage": 2, "base": "built", "packages": "all"}]
+    made = ground(tmp_path, whole=True, passes=passes, schedule={**QUICK, "alone": False})
+    ended = run(made)
+    assert ended["small stage 1"] == {State.INSTALLED: 2, State.BUILD_ATTEMPTED: 1}, "tool: with the archive's water"
+    assert ended["small stage 2"] == {State.INSTALLED: 1, State.BUILD_ATTEMPTED: 1, State.BD_UNINSTALLABLE: 1}
+    with open_database(made.config.database) as database:
+        tool = database.package(database.run("small stage 2").identity, Key("stable", "amd64", "tool"))
+    assert tool is not None
+    assert "libwater-dev" in tool.bd_problem
+    # The archive's own build of it is there, and is not used.
+    last = json.loads(builder.read_text().splitlines()[-1])
+    assert (last["source"], "libwater-dev" in last["made_by"]) != ("tool", True)
+
+
+def test_built_after_a_part_uses_its_own_of_the_rest(builder: Path, tmp_path: Path) -> None:
+    """Stage 1 of everything on results only: those of stage 0, and of what that did not build, its own."""
+    passes = [{"stage": 0, "base": "old", "packages": ["core"]}, {"stage": 1, "base": "built", "packages": "all"}]
+    made = ground(tmp_path, whole=True, passes=passes, schedule=QUICK)
+    assert run(made)["small stage 1"][State.INSTALLED] == 3
+    lines = [json.loads(line) for line in builder.read_text().splitlines()]
+    core, tool = lines[0]["attempt"], next(one for one in lines if one["source"] == "tool")
+    water = next(one["attempt"] for one in lines if one["source"] == "water")
+    assert tool["made_by"] == {"base": core, "build-essential": core, "libwater-dev": water}
 
 
 def test_within_a_pass_who_makes_a_build_dependency_comes_first(builder: Path, tmp_path: Path) -> None:
@@ -76,6 +131,18 @@ def test_a_second_run_builds_nothing(builder: Path, tmp_path: Path) -> None:
     assert builder.read_text() == before
 
 
+def test_a_clock_that_was_set_back_since_delays_nothing(builder: Path, tmp_path: Path) -> None:
+    made = ground(tmp_path, passes=PASSES[:1], schedule=QUICK)
+    run(made)
+    with open_database(made.config.database) as database:
+        tomorrow = database.latest() + 86_400.0
+        asked = Request(Action.GIVE_BACK, "somebody", override=True, not_before=tomorrow - 1.0)
+        answer = database.move(1, Key("stable", "amd64", "tool"), asked, tomorrow)
+        assert isinstance(answer, Moved)
+    assert run(made)["small stage 0"][State.INSTALLED] == 2
+    assert [json.loads(line)["source"] for line in builder.read_text().splitlines()][2:] == ["tool"]
+
+
 def test_one_stage_alone(builder: Path, tmp_path: Path) -> None:
     made = ground(tmp_path, passes=PASSES, schedule=QUICK)
     assert list(run(made, 0)) == ["small stage 0"]
@@ -90,7 +157,7 @@ def test_a_failure_is_kept_with_its_cause(builder: Path, tmp_path: Path) -> None
     with open_database(made.config.database) as database:
         record = database.attempts(1, Key("stable", "amd64", "tool"))[-1]
     assert record.reason == "the compiler refused the source"
-    kept = made.results.history(record.attempt.identity)
+    kept = made.stages.results(0).history(record.attempt.identity)
     assert kept is not None
     assert (kept / "tool_2-1_amd64.short.log").read_text() == "tool.c:1:1: error: it does not compile\n"
 
@@ -125,3 +192,16 @@ def test_what_a_machine_gives(tmp_path: Path) -> None:
     found = machine(tmp_path, slots=None, parallel=None, memory=None, disk=None)
     assert found.slots >= 1
     assert found.parallel >= 1
+
+
+def test_nothing_is_tried_against_results_before_they_have_what_every_chroot_has(builder: Path, tmp_path: Path) -> None:
+    passes = [{"stage": 1, "base": "both", "packages": "all"}, {"stage": 2, "base": "built", "packages": "all"}]
+    made = ground(tmp_path, passes=passes, schedule=QUICK)
+    ended = run(made)
+    assert ended["small stage 1"] == {State.INSTALLED: 2}
+    assert ended["small stage 2"] == {State.BD_UNINSTALLABLE: 2}
+    with open_database(made.config.database) as database:
+        water = database.package(database.run("small stage 2").identity, Key("stable", "amd64", "water"))
+    assert water is not None
+    assert "build-essential" in water.bd_problem
+    assert len(builder.read_text().splitlines()) == 2

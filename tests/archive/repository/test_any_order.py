@@ -1,4 +1,7 @@
-"""Any order of deliveries, flags, deletions and kills gives the tree that the rule says, and a rebuild gives it too."""
+"""Any order of deliveries, flags, deletions and kills gives the tree that the rule says, and a rebuild gives it too.
+
+The results are those of two stages; a delivery of the second hides that of the first.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ ARCHITECTURES = ("amd64", "arm64")
 SOURCES = st.sampled_from(["a", "a-pkg", "a.1", "b", "lib"])
 NAMES = st.lists(st.sampled_from(["foo", "bar", "doc", "lib1"]), min_size=1, max_size=3, unique=True)
 PLACES = st.sampled_from([*ARCHITECTURES, "all"])
+STAGES = st.sampled_from([0, 1])
 SOMEWHERE = st.one_of(st.none(), st.sampled_from(ARCHITECTURES))
 
 
@@ -26,10 +30,10 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self._stack = ExitStack()
         folder = self._stack.enter_context(quick_folder())
-        self.results = Results(folder / "results")
-        self.repository = Repository(self.results, folder / "repository", {"stable": ARCHITECTURES})
+        self.stages = [Results(folder / f"results/stage-{stage}") for stage in (0, 1)]
+        self.repository = Repository(self.stages, folder / "repository", {"stable": ARCHITECTURES})
         self.flags = Flags()
-        self.delivered: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
+        self.delivered: dict[tuple[int, str, str], tuple[int, tuple[str, ...]]] = {}
         self.attempt = 0
         self.in_step = False
 
@@ -40,38 +44,44 @@ class AnyOrder(RuleBasedStateMachine):
         kinds = ["all" if architecture == "all" or flag else architecture for flag in for_all]
         return tuple(f"{name}_1_{kind}.deb" for name, kind in zip(names, kinds, strict=False))
 
-    @rule(source=SOURCES, architecture=PLACES, names=NAMES, for_all=st.lists(st.booleans(), min_size=3, max_size=3))
-    def deliver(self, source: str, architecture: str, names: list[str], for_all: list[bool]) -> None:
+    @rule(
+        stage=STAGES,
+        source=SOURCES,
+        architecture=PLACES,
+        names=NAMES,
+        for_all=st.lists(st.booleans(), min_size=3, max_size=3),
+    )
+    def deliver(self, stage: int, source: str, architecture: str, names: list[str], for_all: list[bool]) -> None:
         self.attempt += 1
         files = self.files(architecture, names, for_all)
-        deliver(self.results, source, architecture, files, self.attempt)
-        self.delivered[source, architecture] = (self.attempt, files)
+        deliver(self.stages[stage], source, architecture, files, self.attempt)
+        self.delivered[stage, source, architecture] = (self.attempt, files)
         self.in_step = False
 
-    @rule(source=SOURCES, architecture=PLACES, names=NAMES, for_all=st.lists(st.booleans(), min_size=3, max_size=3),
-          effects=st.integers(0, 40))  # fmt: skip
+    @rule(stage=STAGES, source=SOURCES, architecture=PLACES, names=NAMES, effects=st.integers(0, 40),
+          for_all=st.lists(st.booleans(), min_size=3, max_size=3))  # fmt: skip
     def killed_delivery(
-        self, source: str, architecture: str, names: list[str], for_all: list[bool], effects: int
+        self, stage: int, source: str, architecture: str, names: list[str], for_all: list[bool], effects: int
     ) -> None:
         self.attempt += 1
         attempt, files = self.attempt, self.files(architecture, names, for_all)
-        killed_after(effects, lambda: deliver(self.results, source, architecture, files, attempt))
-        there = self.results.read("stable", architecture, source)
+        killed_after(effects, lambda: deliver(self.stages[stage], source, architecture, files, attempt))
+        there = self.stages[stage].read("stable", architecture, source)
         if there is not None and there.attempt == attempt:
-            self.delivered[source, architecture] = (attempt, files)
+            self.delivered[stage, source, architecture] = (attempt, files)
         self.in_step = False
 
-    @rule(source=SOURCES, architecture=PLACES)
-    def remove(self, source: str, architecture: str) -> None:
-        self.results.remove("stable", architecture, source)
-        self.delivered.pop((source, architecture), None)
+    @rule(stage=STAGES, source=SOURCES, architecture=PLACES)
+    def remove(self, stage: int, source: str, architecture: str) -> None:
+        self.stages[stage].remove("stable", architecture, source)
+        self.delivered.pop((stage, source, architecture), None)
         self.in_step = False
 
-    @rule(source=SOURCES, architecture=PLACES, effects=st.integers(0, 15))
-    def killed_removal(self, source: str, architecture: str, effects: int) -> None:
-        killed_after(effects, lambda: self.results.remove("stable", architecture, source))
-        if self.results.read("stable", architecture, source) is None:
-            self.delivered.pop((source, architecture), None)
+    @rule(stage=STAGES, source=SOURCES, architecture=PLACES, effects=st.integers(0, 15))
+    def killed_removal(self, stage: int, source: str, architecture: str, effects: int) -> None:
+        killed_after(effects, lambda: self.stages[stage].remove("stable", architecture, source))
+        if self.stages[stage].read("stable", architecture, source) is None:
+            self.delivered.pop((stage, source, architecture), None)
         self.in_step = False
 
     @rule(source=st.one_of(st.none(), SOURCES), on=st.booleans(), architecture=SOMEWHERE)
@@ -120,20 +130,22 @@ class AnyOrder(RuleBasedStateMachine):
 
     def said(self, architecture: str) -> dict[str, bytes]:
         """The rule once more, said simply: for each name the first of all that could be offered."""
-        offers: dict[str, list[tuple[str, bool, str, str, int]]] = {}
-        for (source, origin), (attempt, files) in self.delivered.items():
+        offers: dict[str, list[tuple[str, bool, str, str, int, int]]] = {}
+        for (stage, source, origin), (attempt, files) in self.delivered.items():
+            if stage == 0 and (1, source, origin) in self.delivered:
+                continue
             if not self.flags.offered(source, "stable", architecture):
                 continue
             for file in files:
                 if origin == architecture or file.endswith("_all.deb"):
                     offers.setdefault(file.partition("_")[0], []).append(
-                        (source, origin != architecture, origin, file, attempt)
+                        (source, origin != architecture, origin, file, attempt, stage)
                     )
         found = {}
         for name, some in offers.items():
-            source, _, origin, file, attempt = min(some)
+            source, _, origin, file, attempt, stage = min(some)
             found[f"{name}.deb"] = f"{source} {origin} {attempt} {file}\n".encode()
-            found[f"{name}.meta"] = (self.results.place("stable", origin, source) / "result.json").read_bytes()
+            found[f"{name}.meta"] = (self.stages[stage].place("stable", origin, source) / "result.json").read_bytes()
         return found
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import scheduler_program
+from postgresql_server import Server
 
 from image_builder.archive.database.open import open_database
 from image_builder.archive.model import Outcome
@@ -23,9 +24,9 @@ KILLS = 6
 PATIENCE = 180.0
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path, *further: str) -> subprocess.Popen[bytes]:
     paths = os.pathsep.join(map(str, (TOP, TOP / "tests/support")))
-    program = [sys.executable, scheduler_program.__file__, str(folder)]
+    program = [sys.executable, scheduler_program.__file__, str(folder), *further]
     return subprocess.Popen(program, env={**os.environ, "PYTHONPATH": paths})
 
 
@@ -91,3 +92,35 @@ def test_two_processes_at_once_do_not_build_a_package_twice(tmp_path: Path) -> N
         (run,) = database.runs()
         attempts = [database.attempts(run.identity, row.key) for row in database.packages(run.identity)]
     assert [len(one) for one in attempts] == [1] * scheduler_program.PACKAGES
+
+
+def test_a_second_machine_takes_over_from_one_that_was_killed(tmp_path: Path) -> None:
+    """Two schedulers, each with jobs of its own, on one PostgreSQL; the one that came first is killed half-way."""
+    with Server.running() as server:
+        address = server.new_database()
+        programs = [start(tmp_path, address, str(tmp_path / f"jobs-{number}")) for number in range(2)]
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while len(list((tmp_path / "taken").glob("*"))) < scheduler_program.PACKAGES // 3:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            busy = [len(list(tmp_path.glob(f"jobs-{number}/*/job.json"))) for number in range(2)]
+            assert sorted(busy)[0] == 0, "one at a time drives a run"
+            first = busy.index(max(busy))
+            programs[first].kill()
+            assert programs[1 - first].wait(PATIENCE) == 0
+        finally:
+            for program in programs:
+                program.kill()
+                program.wait()
+        with open_database(address) as database:
+            (run,) = database.runs()
+            rows = database.packages(run.identity)
+            assert {row.state for row in rows} == {State.INSTALLED}
+            assert len(rows) == scheduler_program.PACKAGES
+            for row in rows:
+                attempts = database.attempts(run.identity, row.key)
+                good = [one.attempt.identity for one in attempts if one.outcome is Outcome.SUCCEEDED]
+                assert len(good) == 1
+                assert (tmp_path / f"taken/{row.key.source}.{good[0]}").read_text() == f"{row.key.source}\n"
+            assert database.live_attempts() == []

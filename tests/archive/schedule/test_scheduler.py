@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -458,3 +459,32 @@ def test_nothing_is_begun_where_the_repository_cannot_be_brought_up_to_date(data
     with scheduler, pytest.raises(SurroundingsError):
         simulated.go(scheduler)
     assert states(simulated) == {"a": State.BD_UNINSTALLABLE}
+
+
+def test_one_that_was_killed_on_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
+    with in_file(tmp_path) as database:
+        simulated = simulation(database, *chain(2))
+        child = os.fork()
+        if child == 0:
+            try:
+                with in_file(tmp_path) as own:
+                    simulated.database = own
+                    simulated.scheduler().start()
+            finally:
+                os._exit(9)  # as SIGKILL: the claim stays
+        os.waitpid(child, 0)
+        name = f"scheduler of run {simulated.run.identity}"
+        there = database.holder(name, simulated.clock.now())
+        assert there is not None
+        assert there.split(":")[1] == str(child)
+        run(simulated)
+        # Of another machine, or another life of this one, nobody can tell: that one is waited for.
+        host, _, born, machine, token = there.split(":")
+        for other in (f"{host}:{child}:{born}:{'0' * 16}:{token}", f"{host}:{os.getpid()}:{born}:{machine}:{token}"):
+            assert database.claim(name, other, simulated.clock.now(), 300.0)
+            if other.split(":")[3] == machine:  # its number is another process's by now: it is gone
+                run(simulated)
+                continue
+            with pytest.raises(ConfigError, match=rf"another scheduler is at work \({host}:{child}\)"):
+                simulated.scheduler().start()
+            database.release(name, other)

@@ -85,6 +85,20 @@ def test_what_was_handed_in_is_installed_after_it_was_published_and_opens_what_w
     assert (world.state(AMD64, "lib"), world.state(ALL, "doc")) == (State.INSTALLED, State.NEEDS_BUILD)
 
 
+def test_a_move_of_somebody_whose_clock_is_behind_is_seen_too(database: Database) -> None:
+    world = World(database)
+    world.look()
+    world.build(AMD64, "lib")
+    world.look()
+    assert world.state(AMD64, "lib") is State.INSTALLED
+    now, world.now = world.now, world.now - 86_400.0
+    world.move(AMD64, "lib", Action.WANT)
+    world.now = now
+    assert world.state(AMD64, "lib") is State.BD_UNINSTALLABLE
+    world.look()
+    assert world.state(AMD64, "lib") is State.NEEDS_BUILD
+
+
 def test_what_is_built_once_for_all_opens_on_every_architecture(database: Database) -> None:
     world = World(database)
     world.look()

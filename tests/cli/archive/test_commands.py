@@ -19,8 +19,8 @@ from image_builder.archive.model import Outcome
 from image_builder.archive.requests import Action, Request
 from image_builder.archive.results import Results
 from image_builder.archive.states import State
+from image_builder.archive.words import duration
 from image_builder.cli import cli
-from image_builder.cli.archive.status import duration
 from image_builder.cli.archive.table import TABLE
 from image_builder.errors import ConfigError, PipelineError
 
@@ -112,7 +112,7 @@ def test_binnmu(archive: Archive, db: Database) -> None:
 
 def test_clean_deletes_what_was_built_and_nothing_else(archive: Archive, db: Database) -> None:
     begin(db)
-    results = Results(Path("results").absolute())
+    results = Results(Path("results/stage-1").absolute())
     for source in ("acl", "hello"):
         built(results, source, ARCHITECTURE, [f"{source}_1_amd64.deb"], 1, SUITE)
     archive("clean", "hello", "--dry-run")

@@ -34,7 +34,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     Path("archive.yaml").write_text(CONFIG)
-    results = Results(tmp_path / "results")
+    results = Results(tmp_path / "results/stage-1")
     for attempt, source in enumerate(("b-pkg", "a-pkg"), 1):
         with tempfile.TemporaryDirectory() as temporary:
             deb(Path(temporary), "foo", Source=source, content=source)
@@ -79,7 +79,7 @@ def test_verify_tells_and_rebuild_mends(archive: Archive, tmp_path: Path) -> Non
 
 def test_publish(archive: Archive, tmp_path: Path) -> None:
     said = archive("publish", "--date", "1750000000", "--valid-for", "7")
-    assert said.startswith("published trixie: 1 packages, 1 sources; ")
+    assert said.startswith(f"{tmp_path}/published trixie: 1 packages, 1 sources; ")
     place = FolderPlace(tmp_path / "published")
     assert broken(place.read, "trixie") == []
     release = (place.read("dists/trixie/InRelease") or b"").decode()
