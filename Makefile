@@ -75,7 +75,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS): needs root: run it as root, or with sudo" >&2; exit 1; }
 
 # Shell is what begins with a shell's #! line, and *.sh without one.
-shell_files = find hooks.d auto image_builder proxy snaps tests .ci -type f ! -name '*.py' ! -name '*.pyc' \
+shell_files = find hooks.d auto image_builder proxy snaps tests docs .ci -type f ! -name '*.py' ! -name '*.pyc' \
 	-exec awk 'FNR == 1 && (/^\#!.*sh( .*)?$$/ || FILENAME ~ /\.sh$$/) { print FILENAME } { nextfile }' {} +
 
 # $(call install,packages): those that are missing, in one call
