@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from small_world import archive
@@ -24,7 +24,7 @@ from image_builder.archive.schedule.policy import Limits
 from image_builder.archive.schedule.scheduler import Scheduler
 from image_builder.archive.schedule.seams import Lane, Seams, Settings, by_exit, reference
 from image_builder.archive.schedule.trigger import RepositoryTrigger
-from image_builder.errors import ConfigError
+from image_builder.errors import ConfigError, PipelineError
 from image_builder.files import write_whole
 from image_builder.jobs.interface import Finished, Job
 from image_builder.jobs.local import Local
@@ -54,8 +54,9 @@ def main(folder: Path, database_at: str, jobs: Path) -> None:
 
     with ExitStack() as stack:
         database = stack.enter_context(open_database(database_at))
-        runs = database.runs()
-        run = runs[0] if runs else database.add_run("kills", 0, Base.BOTH, clock.now())
+        with suppress(PipelineError):  # another one began it, before or just now
+            database.add_run("kills", 0, Base.BOTH, clock.now())
+        (run,) = database.runs()
         found = [Found(one.name, one.version, Status.UNCOMPILED) for one in sources]
         database.merge(run.identity, LANE.suite, LANE.architecture, found, clock.now())
         trigger = RepositoryTrigger(
