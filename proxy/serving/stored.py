@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 AT_ONCE_BYTES = 64 << 10  # a file this small is looked at before its first byte leaves
 MEANWHILE_BYTES = 1 << 20  # and one this small by whoever sends it, when all but its end is out
 PIECE_BYTES = 256 << 10  # stays in the processor's cache
+CHECKED = "user.image-builder.checked"  # an attribute of the file: which state of it was hashed, and when
+CHECKED_S = 7 * 86_400.0  # after this a disk may have lost what nobody has written
 
 Check = Callable[[float], bool]  # whether the file is right; waits for so many seconds at most, then TimeoutError
 
@@ -32,7 +35,8 @@ class Opened(NamedTuple):
 
 
 class Stored:
-    """Opens files of the store. Each is hashed once per run: a disk may have changed what was right when it came."""
+    """Opens files of the store. Each is hashed when something has written to it since it was last found right, and
+    once a week, for a disk may lose what nobody has touched. Where a disk keeps no notes: once per run."""
 
     def __init__(self, store: Blobs, jobs: int = 2) -> None:
         self._store = store
@@ -55,6 +59,7 @@ class Stored:
         size = found.st_size
         with self._lock:
             known = self._known.get((found.st_dev, found.st_ino)) == (found.st_mtime_ns, size)
+        known = known or _noted(descriptor, found)
         if size <= AT_ONCE_BYTES:
             data = os.pread(descriptor, size, 0)
             if not known and not self._judge(sha256, found, hashlib.sha256(data).hexdigest()):
@@ -69,9 +74,13 @@ class Stored:
     def trust(self, sha256: str) -> None:
         """Its bytes were looked at just now, as they came."""
         with suppress(FileNotFoundError):
-            found = self._store.path(sha256).stat()
-            with self._lock:
-                self._known[found.st_dev, found.st_ino] = found.st_mtime_ns, found.st_size
+            self._note(sha256, self._store.path(sha256).stat())
+
+    def _note(self, sha256: str, found: os.stat_result) -> None:
+        with self._lock:
+            self._known[found.st_dev, found.st_ino] = found.st_mtime_ns, found.st_size
+        with suppress(OSError):
+            os.setxattr(self._store.path(sha256), CHECKED, f"{_state(found)} {time.time():.0f}".encode())
 
     def _check(self, descriptor: int, sha256: str) -> bool:
         """Closes the descriptor. A damaged file is removed, so that the next one who asks has it fetched."""
@@ -91,9 +100,21 @@ class Stored:
 
     def _judge(self, sha256: str, found: os.stat_result, digest: str) -> bool:
         if digest == sha256:
-            with self._lock:
-                self._known[found.st_dev, found.st_ino] = found.st_mtime_ns, found.st_size
+            self._note(sha256, found)
             return True
         log.error("%s: the file is damaged; removed", self._store.path(sha256))
         self._store.path(sha256).unlink(missing_ok=True)
+        return False
+
+
+def _state(found: os.stat_result) -> str:
+    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
+
+
+def _noted(descriptor: int, found: os.stat_result) -> bool:
+    """Whether this state of the file was found right not long ago."""
+    try:
+        state, _, at = os.getxattr(descriptor, CHECKED).decode("ascii", "replace").rpartition(" ")
+        return state == _state(found) and 0 <= time.time() - int(at) < CHECKED_S
+    except (OSError, ValueError):
         return False
