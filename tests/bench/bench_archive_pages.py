@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from command import main
 from ground import Ground
-from report import Cost, Report, Row
+from report import Cost, Report, Row, in_process
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from browser import Load, chromium, load, serving
@@ -59,10 +58,10 @@ def _files(database: Database, results: Path, site: Path, run: int, packages: in
     def write() -> None:
         done.append(write_pages(database, results, site, time.time()))
 
-    rows = [Row("all pages written, the first time", _cost(write)), Row("nothing has changed", _cost(write))]
+    rows = [Row("all pages written, the first time", in_process(write)), Row("nothing has changed", in_process(write))]
     for name in names(packages)[:TOUCHED]:
         database.move(run, Key(SUITE, ARCHITECTURE, name), Request(Action.PRIORITY, user="me", number=7), time.time())
-    rows.append(Row(f"{TOUCHED} packages have", _cost(write)))
+    rows.append(Row(f"{TOUCHED} packages have", in_process(write)))
     size = sum(path.stat().st_size for path in site.rglob("*.*"))
     notes = [
         f"{packages} packages in two runs, one of them with an attempt and four moves each; no logs",
@@ -77,12 +76,6 @@ def _loads(what: str, times: Load) -> list[Row]:
         Row(f"{what}: usable", Cost(times.interactive / 1000, 0.0), bound=USABLE_S),
         Row(f"{what}: its end shown", Cost(times.end / 1000, 0.0), bound=USABLE_S),
     ]
-
-
-def _cost(call: Callable[[], object]) -> Cost:
-    began, cpu = time.perf_counter(), time.process_time()
-    call()
-    return Cost(time.perf_counter() - began, time.process_time() - cpu)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from command import main
 from ground import Ground
-from report import Cost, Report, Row
+from report import Cost, Report, Row, in_process
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from postgresql_server import Server
@@ -54,13 +53,13 @@ def _rows(name: str, address: str, packages: int) -> list[Row]:
         def judge(verdict: Verdict, which: list[str], at: float) -> Callable[[], object]:
             return lambda: db.judge(run, *PLACE, dict.fromkeys(which, verdict), {}, at)
 
-        rows = [Row(f"{name}: import, the first", _cost(lambda: db.merge(run, *PLACE, found, NOW)))]
-        rows.append(Row(f"{name}: check, all of them installable", _cost(judge(Verdict(), names, NOW))))
+        rows = [Row(f"{name}: import, the first", in_process(lambda: db.merge(run, *PLACE, found, NOW)))]
+        rows.append(Row(f"{name}: check, all of them installable", in_process(judge(Verdict(), names, NOW))))
         for number, which in enumerate(names[i::7] for i in range(7)):  # of different ages
             db.judge(run, *PLACE, dict.fromkeys(which, Verdict("x")), {}, NOW)
             db.judge(run, *PLACE, dict.fromkeys(which, Verdict()), {}, NOW + number * DAY)
         paths = {name: dice.random() * 1e6 for name in names}
-        rows.append(Row(f"{name}: longest paths of all stored", _cost(lambda: db.set_paths(run, *PLACE, paths))))
+        rows.append(Row(f"{name}: longest paths of all stored", in_process(lambda: db.set_paths(run, *PLACE, paths))))
         for one in dice.sample(names, 50):
             db.move(run, Key(*PLACE, one), Request(Action.PRIORITY, user="me", number=dice.randrange(9)), NOW)
         rows += [
@@ -68,8 +67,8 @@ def _rows(name: str, address: str, packages: int) -> list[Row]:
         ]
         rows.append(Row(f"{name}: counts by state, {TIMES} times", _times(lambda: db.counts(run)), bound=1.0))
         broken = Verdict("needs libfoo-dev (>= 2), but there is only libfoo-dev 1", '[{"kind": "missing"}]' * 20)
-        rows.append(Row(f"{name}: check, {len(changed)} broken", _cost(judge(broken, changed, NOW)), bound=1.0))
-        rows.append(Row(f"{name}: check, {len(changed)} mended", _cost(judge(Verdict(), changed, NOW)), bound=1.0))
+        rows.append(Row(f"{name}: check, {len(changed)} broken", in_process(judge(broken, changed, NOW)), bound=1.0))
+        rows.append(Row(f"{name}: check, {len(changed)} mended", in_process(judge(Verdict(), changed, NOW)), bound=1.0))
     return rows
 
 
@@ -87,13 +86,7 @@ def _times(call: Callable[[], object]) -> Cost:
         for _ in range(TIMES):
             call()
 
-    return _cost(all_of_them)
-
-
-def _cost(call: Callable[[], object]) -> Cost:
-    began, cpu = time.perf_counter(), time.process_time()
-    call()
-    return Cost(time.perf_counter() - began, time.process_time() - cpu)
+    return in_process(all_of_them)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from company_proxy import listening
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
@@ -59,14 +59,8 @@ def chromium(folder: Path, *, script: bool = True) -> Iterator[Chrome]:
 @contextmanager
 def serving(site: Site) -> Iterator[str]:
     """The view on a port of this machine; its address."""
-    with Server(site, "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.url
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Server(site, "127.0.0.1", 0)) as server:
+        yield server.url
 
 
 def complaints(driver: Chrome) -> list[Any]:

@@ -20,7 +20,7 @@ KEY = f"/build/apt/keys/{recipe.key_name(Path('/k.gpg'))}"
 OLD = f"deb [signed-by={KEY}] http://deb.debian.org/debian trixie main"
 NEW = "deb [trusted=yes] file:/build/repository ./"
 MINE = "deb [trusted=yes] file:/build/local ./"
-LOCAL = BuildRepository(folder=Path("/work/local"), origin="mine")
+LOCAL = BuildRepository(folder=Path("/srv/local"), origin="mine")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from company_proxy import listening
 from seen_rebuild import LOG, SOURCES, Seen
 from web_pages import crawl, parse, words
 
@@ -32,14 +32,8 @@ TOP = Path(__file__).parents[3]
 
 @contextmanager
 def serving(site: Site) -> Iterator[Server]:
-    with Server(site, "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Server(site, "127.0.0.1", 0)) as server:
+        yield server
 
 
 @pytest.fixture

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_sbuild import QUICK, run, stand_in
 from small_ground import ground
 
 from image_builder.archive.builder.assignment import Assignment
 from image_builder.archive.database.open import open_database
 from image_builder.archive.model import Base, Key
-from image_builder.archive.rebuild import orders, taking
-from image_builder.archive.rebuild.ground import Ground
 from image_builder.archive.rebuild.machine import Machine, machine
-from image_builder.archive.rebuild.passes import Rebuild
 from image_builder.archive.requests import Action, Moved, Request
 from image_builder.archive.states import State
-
-# In place of `python -m image_builder.archive.builder`: leaves what sbuild would, as the assignment says.
-BUILDER = Path(__file__).with_name("builder.py.txt")
-MACHINE = Machine(slots=2, parallel=1, memory_bytes=64 << 30, disk_bytes=1 << 40)
-QUICK = {"trigger_min_seconds": 0.01, "heartbeat_seconds": 1, "delay_seconds": {"give-back": 0, "builder-fault": 0}}
 
 
 @pytest.fixture
 def builder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Stands in for sbuild; its log of who was built with what."""
-    said = tmp_path / "built"
-    monkeypatch.setattr(orders, "COMMAND", (sys.executable, str(BUILDER), str(said)))
-    monkeypatch.setattr(taking.Taking, "_accept_source", lambda *_: None)  # there is no archive to fetch it from
-    return said
-
-
-def run(made: Ground, *stages: int) -> dict[str, dict[State, int]]:
-    with open_database(made.config.database) as database:
-        return Rebuild(made, database, MACHINE, lambda _: None).run(stages)
+    return stand_in(monkeypatch, tmp_path)
 
 
 PASSES = [{"stage": 0, "base": "old", "packages": "all"}, {"stage": 1, "base": "both", "packages": "all"}]
