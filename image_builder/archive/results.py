@@ -245,9 +245,12 @@ class Results:
         _guarded(top.mkdir, parents=True, exist_ok=True)
         while True:
             folder = _temporary(top)
-            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:  # somebody took it for a dead one's before it was held
+                continue
             fcntl.flock(held, fcntl.LOCK_SH)
-            if folder.is_dir():  # else somebody took it for a dead one's before it was held
+            if folder.is_dir():  # else the same, between the two
                 break
             os.close(held)
         folder.chmod(0o755)

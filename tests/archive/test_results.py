@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -230,6 +231,25 @@ def test_many_deliver_at_once_and_each_reader_sees_a_whole_result(results: Resul
     reader.join()
     assert wrong == []
     assert len(list((results.folder / "history").iterdir())) == 15
+
+
+def test_a_folder_taken_for_a_dead_ones_before_it_is_held_is_made_again(
+    results: Results, delivered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def mkdtemp(*, dir: Path) -> str:
+        made.append(tempfile.mkdtemp(dir=dir))
+        if len(made) == 1:
+            with results.locked("stable"):  # where another process clears what killed ones left
+                pass
+        return made[-1]
+
+    monkeypatch.setattr("image_builder.archive.results.mkdtemp", mkdtemp)
+    results.accept(ASKED, delivered)
+    assert len(made) == 2
+    assert not Path(made[0]).exists()
+    assert results.read("stable", "amd64", "hello") is not None
 
 
 def test_sources_are_taken_in_once(results: Results, tmp_path: Path) -> None:
