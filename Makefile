@@ -20,8 +20,9 @@ BOOT_PACKAGES := mtools ovmf qemu-system-x86 qemu-utils
 # `image-builder archive`: what can be built, what is offered, under whose signature
 ARCHIVE_PACKAGES := apt-utils dose-builddebcheck gpg gpg-agent
 # The tests sign a small archive of their own, pack and unpack roots, and run live-build as its users do.
-TEST_PACKAGES := apt-utils cpio curl debootstrap dosfstools dpkg-dev e2fsprogs faketime fdisk gpg gpg-agent gpgconf live-build \
-	pigz postgresql procps python3-jinja2 qemu-user-static rsync runc skopeo squashfs-tools umoci xorriso xz-utils zstd
+TEST_PACKAGES := apt-utils cpio curl debootstrap dosfstools dpkg-dev e2fsprogs faketime fdisk gpg gpg-agent gpgconf \
+	live-build pigz postgresql procps python3-jinja2 qemu-user-static rsync runc skopeo squashfs-tools umoci \
+	xorriso xz-utils zstd
 # Images of arm64, and the web view in a browser, in make test-full
 FULL_PACKAGES := chromium chromium-driver qemu-system-arm qemu-efi-aarch64
 # The peers of the proxy and of the snap client. Debian starts the first and the third as daemons; the bench runs its own.

@@ -51,6 +51,26 @@ def ask(url: str, headers: dict[str, str]) -> Exchange:
 
     Raises OSError, http.client.HTTPException; ConfigError; SurroundingsError where no further try can help.
     """
+    way, target, headers = _request(url, headers)
+    while True:
+        kept = _kept(way, TIMEOUT_S)
+        connection = kept or _connect(way, url)
+        try:
+            return _asked(way, connection, target, headers)
+        except (OSError, http.client.HTTPException):
+            if kept is None:
+                raise  # one that was kept may have been closed by the server meanwhile: go on with the next
+
+
+def ask_at_once(url: str, headers: dict[str, str], timeout_s: float) -> Exchange | None:
+    """The same over an open connection alone; None: there is none. timeout_s: without a byte. Raises like ask()."""
+    way, target, headers = _request(url, headers)
+    kept = _kept(way, timeout_s)
+    return _asked(way, kept, target, headers) if kept else None
+
+
+def _request(url: str, headers: dict[str, str]) -> tuple[Route, str, dict[str, str]]:
+    """How to get there, what stands behind GET, and all headers."""
     way = route(url)
     parts = urlsplit(url)
     # What is in sources.list and in indices may hold signs that must not stand in a request.
@@ -63,17 +83,24 @@ def ask(url: str, headers: dict[str, str]) -> Exchange:
         if way.proxy.authorization:
             headers["Proxy-Authorization"] = way.proxy.authorization
         headers["Host"] = parts.netloc
-    while True:
-        with _lock:
-            kept = connections.pop() if (connections := _idle.get(way)) else None
-        connection = kept or _connect(way, url)
-        try:
-            connection.request("GET", target, headers=headers)
-            return Exchange(way, connection, connection.getresponse())
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            if kept is None:
-                raise  # one that was kept may have been closed by the server meanwhile: go on with the next
+    return way, target, headers
+
+
+def _kept(way: Route, timeout_s: float) -> http.client.HTTPConnection | None:
+    with _lock:
+        connection = connections.pop() if (connections := _idle.get(way)) else None
+    if connection is not None and connection.sock is not None:
+        connection.sock.settimeout(timeout_s)
+    return connection
+
+
+def _asked(way: Route, connection: http.client.HTTPConnection, target: str, headers: dict[str, str]) -> Exchange:
+    try:
+        connection.request("GET", target, headers=headers)
+        return Exchange(way, connection, connection.getresponse())
+    except (OSError, http.client.HTTPException):
+        connection.close()
+        raise
 
 
 def close_idle() -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from image_builder.errors import PipelineError, SurroundingsError
-from proxy.connections import Exchange, ask, close_idle, refused_by_proxy
+from proxy.connections import Exchange, ask, ask_at_once, close_idle, refused_by_proxy
 from proxy.upstream import Settings, configure, route, shown
 
-__all__ = ["NotThereError", "Settings", "Write", "beginning", "close_idle", "configure", "stream"]
+__all__ = ["NotThereError", "Settings", "Write", "at_once", "beginning", "close_idle", "configure", "stream"]
 
 TRIES = 4
 PAUSE_S = 1.0  # before the second try; before each further one twice as long
@@ -82,6 +82,27 @@ def stream(
         where=shown(url),
         hint=f"is {urlsplit(url).hostname or 'this file'} reachable from here? tried {min(attempt, TRIES)} times",
     ) from problem
+
+
+def at_once(url: str, size_bytes: int, within_s: float) -> bytes | None:
+    """All of a file, over a connection that is open already; None: not in this time, a redirect, trouble of any kind,
+    so that stream() has to be asked, which is patient and says what is wrong. The caller checks the bytes."""
+    until = time.monotonic() + within_s
+    try:
+        exchange = ask_at_once(url, {"Cache-Control": "max-age=0"}, within_s)
+        if exchange is None:
+            return None
+        try:
+            data = exchange.answer.read1(size_bytes + 1) if exchange.answer.status == 200 else b""
+            while len(data) < size_bytes and (more := exchange.answer.read1(size_bytes - len(data))):
+                data += more
+                if time.monotonic() > until:
+                    return None
+            return data if len(data) == size_bytes and not exchange.answer.read1(1) else None
+        finally:
+            exchange.end()
+    except (OSError, http.client.HTTPException, PipelineError):
+        return None
 
 
 def beginning(url: str, size_bytes: int) -> bytes:

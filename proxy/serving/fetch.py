@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from proxy.archive.frozen import Entry, Refusal
+from proxy.store.coming import Part
 
 # A file is shown to those who wait once this much is there. A smaller one is checked as a whole before its first byte
 # leaves, so that another address can still be tried when the first one gives the wrong bytes. Were it larger, a client
 # that asks for one file after the other would wait for most of them twice.
 HOLD_BYTES = 256 << 10
+STEP_BYTES, STEP_S = 512 << 10, 0.02  # who reads along is woken for so much, or after this time
 LAST_BYTES = 4096  # of any file, which stay back until all of it is checked: a wrong one never gets complete
 
 
@@ -49,7 +52,9 @@ class Fetch:
         self.entry, self._hold = entry, hold
         self.over = threading.Event()  # nothing more happens: it is in the store, or will not be
         self.needed = False  # in the store, by somebody who waits for that
+        self.unwritten: Part | None = None  # right, and in memory alone: Fetches.put_down()
         self._looked_at = -1  # the inode of a whole file that was hashed
+        self._said_got, self._said_at = 0, 0.0  # what readers were woken for last, and when; monotonic
         self._state, self._changed = _State(), threading.Condition()
 
     # -- for readers
@@ -131,7 +136,11 @@ class Fetch:
             if self._state.file is None:
                 self._state.file = path.open("rb", buffering=0)
             self._state.got = got
-            self._changed.notify_all()
+            # To wake somebody costs more than to write a piece.
+            small, now = 0 <= got - self._said_got < STEP_BYTES, time.monotonic()
+            if self._said_got < HOLD_BYTES or not small or now - self._said_at > STEP_S:
+                self._said_got, self._said_at = got, now
+                self._changed.notify_all()
 
     def drop(self) -> bool:
         """What came so far is worth nothing. False if some of it is with a client already."""

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 JOBS = 8  # files fetched at once
 FILE_MAX_BYTES = 8 << 30  # of one whose size nobody has signed
+AT_ONCE_S = 2.0  # what takes longer is for those who are patient
 OTHER_BUILD_S = 0.02  # between two looks at what another build fetches
 
 
@@ -38,8 +39,11 @@ class Fetches:
         self._fresh: dict[str, str] = {}  # fetched ahead of its turn, so that nobody was told yet: hash -> from where
         self._lock = threading.Lock()
 
-    def get(self, entry: Entry) -> Fetch | None:
-        """The fetch of this file, begun if it is not under way; None: it is in the store."""
+    def get(self, entry: Entry, *, here: bool = False) -> Fetch | None:
+        """The fetch of this file, begun if it is not under way; None: it is in the store.
+
+        here: this thread has nothing else to do, and calls put_down() when it has given the file away.
+        """
         with self._lock:
             running = self._running.get(entry.sha256)
             if running is not None:
@@ -48,8 +52,16 @@ class Fetches:
                 return None
             fetch = Fetch(entry, hold=entry.sha256 in self._spoiled)
             self._running[entry.sha256] = fetch
-        self._pool.submit(self._run, fetch)
+        if not (here and self._fetch_here(fetch)):
+            self._pool.submit(self._run, fetch)
         return fetch
+
+    def put_down(self, fetch: Fetch) -> None:
+        """See that what was fetched by the asking thread gets into the store."""
+        with self._lock:
+            part, fetch.unwritten = fetch.unwritten, None
+        if part is not None:
+            self._until_settled(fetch, lambda: _write_back(fetch, part))
 
     def bring(self, entry: Entry, timeout_s: float = 600.0) -> bool:
         """Wait until a file is in the store; False: nobody has it. Raises SurroundingsError."""
@@ -77,20 +89,58 @@ class Fetches:
     def close(self) -> None:
         """Begin nothing more, and wait for what is under way."""
         self._pool.shutdown(cancel_futures=True)
+        self._put_all_down()
         self._settling.close()
 
     def settle(self, timeout_s: float) -> None:
         """See what has come onto the disk, before the process ends; what is under way is left as it is."""
+        self._put_all_down()
         if not self._settling.close(timeout_s):
             log.warning("some files are not on the disk yet: the next proxy goes on with them")
+
+    def _put_all_down(self) -> None:
+        with self._lock:
+            running = list(self._running.values())
+        for fetch in running:
+            self.put_down(fetch)
 
     def spoiled(self, sha256: str) -> bool:
         """Whether a client got the beginning of a wrong file: asked for the rest, we begin anew."""
         return sha256 in self._spoiled
 
-    def _run(self, fetch: Fetch) -> None:
+    def _fetch_here(self, fetch: Fetch) -> bool:
+        """Whether this thread could have a small file at once: most of what the others need for one is to be woken,
+        and to wake. What is not quick and plain is left to them."""
+        entry, size = fetch.entry, fetch.entry.size_bytes or 0
+        url = next(iter(self._store.addresses(entry.sha256, entry.urls)), "")
+        if self._offline or not 0 < size < HOLD_BYTES or not url.startswith("http") or self.spoiled(entry.sha256):
+            return False
         try:
-            part = self._bring_in(fetch)
+            part = self._store.claim(entry.sha256, size)
+        except DiskError:
+            return False
+        if part is None:
+            return False
+        try:
+            fresh = not part.got and not self._store.has(entry.sha256, size)
+            if fresh and (data := http.at_once(url, size, AT_ONCE_S)) is not None:
+                part.gather()
+                part.write(data)
+                if part.right():
+                    fetch.unwritten = part
+                    fetch.finish(_named(url), part.got, part.gathered)
+                    return True
+        finally:
+            if fetch.unwritten is None:
+                part.close()
+        return False
+
+    def _run(self, fetch: Fetch) -> None:
+        self._until_settled(fetch, lambda: self._bring_in(fetch))
+
+    def _until_settled(self, fetch: Fetch, bring: Callable[[], Part | None]) -> None:
+        try:
+            part = bring()
         except FailedError as e:
             log.warning("%s: %s", fetch.entry.path, e)
             self._fail(fetch, e.refusal)
@@ -134,12 +184,10 @@ class Fetches:
             source = self._fill(fetch, part)
             # Who waits gets the last bytes now; the disk may take its time.
             fetch.finish(source, part.got, part.gathered)
-            part.write_back()  # for other builds, which read along
-            fetch.written(part.path)
         except BaseException:
             part.close()
             raise
-        return part
+        return _write_back(fetch, part)
 
     def _claim(self, fetch: Fetch) -> Part | None:
         """None: it is in the store, brought by another build meanwhile."""
@@ -176,7 +224,7 @@ class Fetches:
             try:
                 _read(url, fetch, part)
                 part.check()
-                return f"fetched:{urlsplit(url).netloc.rpartition('@')[2] or 'file'}"
+                return _named(url)
             except DiskError:
                 raise
             except PipelineError as e:
@@ -190,6 +238,22 @@ class Fetches:
                     if before:  # the wrong ones may have come from elsewhere
                         addresses.appendleft(url)
         raise FailedError(_of_problems(problems))
+
+
+def _write_back(fetch: Fetch, part: Part) -> Part:
+    """What was gathered, for other builds, which read along. Raises DiskError."""
+    try:
+        part.write_back()
+        fetch.written(part.path)
+    except BaseException:
+        part.close()
+        raise
+    return part
+
+
+def _named(url: str) -> str:
+    """As the log and the record say it."""
+    return f"fetched:{urlsplit(url).netloc.rpartition('@')[2] or 'file'}"
 
 
 def _read(url: str, fetch: Fetch, part: Part) -> None:

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
-from email.utils import formatdate
 
 from proxy.archive.frozen import Entry, Refusal
 from proxy.journal import Journal, Line
@@ -22,7 +21,7 @@ from proxy.serving.fetches import Fetches
 from proxy.serving.names import original_address, server_name
 from proxy.serving.stored import Opened, Stored
 from proxy.serving.tunnel import tunnel
-from proxy.serving.wire import MalformedError, Request, head_end, parse, part_asked, response_head
+from proxy.serving.wire import MalformedError, Request, head_end, http_date, parse, part_asked, response_head
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +174,7 @@ class Connection:
                 self._data.clear()
                 return
             del self._data[:end]
-            if isinstance(answer, Entry):
+            if isinstance(answer, Entry) and self._line:  # the first one's turn is now
                 self._service.fetches.get(answer)
             self._line.append(_Turn(head, request, answer))
 
@@ -228,9 +227,12 @@ class Connection:
 
     def _file(self, request: Request, entry: Entry) -> tuple[Line, bool]:
         for _ in range(3):  # a file of the store may be found damaged, or be removed by pruning, just now
-            fetch = self._service.fetches.get(entry)
+            fetch = self._service.fetches.get(entry, here=not self._line)
             if fetch is not None:
-                return self._coming(request, entry, fetch)
+                try:
+                    return self._coming(request, entry, fetch)
+                finally:
+                    self._service.fetches.put_down(fetch)
             try:
                 opened = self._service.stored.open(entry.sha256)
             except OSError:
@@ -298,7 +300,7 @@ class Connection:
 
     def _part(self, request: Request, entry: Entry, size: int) -> _Part:
         """What has to be sent of a file with so many bytes."""
-        modified = formatdate(entry.last_modified, usegmt=True)
+        modified = http_date(entry.last_modified)
         ranges = entry.immutable and not self._service.fetches.spoiled(entry.sha256)
         part = part_asked(request.headers, size, modified) if ranges and request.method == "GET" else None
         headers: dict[str, str | int] = {

@@ -39,16 +39,22 @@ class Settling:
         threading.Thread(target=self._run, name="settle", daemon=True).start()
 
     def add(self, part: Part, done: Callable[[], object], *, now: bool = False) -> None:
-        """Commit a part soon and close it; then call done, also when the disk has failed. now: do not wait for more."""
+        """Commit a part soon and close it; then call done, also when the disk has failed. now: do not wait for more.
+
+        After close() it is committed at once, by the calling thread.
+        """
         with self._changed:
             self._changed.wait_for(lambda: len(self._state.waiting) < WAITING_FILES)
-            self._state.last_at = time.monotonic()
-            if not self._state.waiting:
-                self._state.first_at = self._state.last_at
-            self._state.waiting.append((part, done))
-            self._state.hurry |= now
-            if len(self._state.waiting) == 1 or self._wait_s() == 0:  # nobody is woken for nothing
-                self._changed.notify_all()
+            if not self._state.closed:
+                self._state.last_at = time.monotonic()
+                if not self._state.waiting:
+                    self._state.first_at = self._state.last_at
+                self._state.waiting.append((part, done))
+                self._state.hurry |= now
+                if len(self._state.waiting) == 1 or self._wait_s() == 0:  # nobody is woken for nothing
+                    self._changed.notify_all()
+                return
+        _commit(part, done)
 
     def hurry(self) -> None:
         """Somebody waits for one that was added."""
@@ -57,7 +63,7 @@ class Settling:
             self._changed.notify_all()
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Commit what waits; True when all of it is on the disk. Nothing may be added any more."""
+        """Commit what waits; True when all of it is on the disk."""
         with self._changed:
             self._state.closed = True
             self._changed.notify_all()

@@ -80,7 +80,7 @@ class Stored:
         with self._lock:
             self._known[found.st_dev, found.st_ino] = found.st_mtime_ns, found.st_size
         with suppress(OSError):
-            os.setxattr(self._store.path(sha256), CHECKED, f"{_state(found)} {time.time():.0f}".encode())
+            os.setxattr(self._store.path(sha256), CHECKED, f"{_state(found)} {int(time.time())}".encode())
 
     def _check(self, descriptor: int, sha256: str) -> bool:
         """Closes the descriptor. A damaged file is removed, so that the next one who asks has it fetched."""

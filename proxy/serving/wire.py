@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 
 HEAD_MAX_BYTES = 16 << 10
 _TARGET = re.compile(rb"(?:(?P<scheme>https?)://(?P<authority>[^/?#\s@]+))?(?P<path>/[!-~]*)", re.IGNORECASE)
@@ -113,8 +115,14 @@ def part_asked(headers: Mapping[str, str], size_bytes: int, modified: str) -> tu
     return (start, min(end, size_bytes)) if start < end else None
 
 
+@lru_cache(maxsize=256)
+def http_date(seconds: int) -> str:
+    """As headers have it; seconds: POSIX."""
+    return formatdate(seconds, usegmt=True)
+
+
 def response_head(status: int, reason: str, headers: Mapping[str, str | int]) -> bytes:
     """reason: shown by apt behind the status; what is no printable ASCII in it becomes "?"."""
     phrase = "".join(c if " " <= c <= "~" else "?" for c in reason)[:200]
-    lines = [f"HTTP/1.1 {status} {phrase}", f"Date: {formatdate(usegmt=True)}"]
+    lines = [f"HTTP/1.1 {status} {phrase}", f"Date: {http_date(int(time.time()))}"]
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode("latin-1")

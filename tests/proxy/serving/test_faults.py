@@ -16,8 +16,9 @@ from frozen_archive import NOW, Frozen, Serving, frozen_archive, serving
 
 from proxy import connections
 from proxy import http as upstream
+from proxy.serving import fetches
 
-SMALL, LARGE = "/pool/small_1.0_all.deb", "/pool/large_1.0_all.deb"
+SMALL, LARGE, OTHER = "/pool/small_1.0_all.deb", "/pool/large_1.0_all.deb", "/pool/other_1.0_all.deb"
 # The bytes are right, whatever they are wrapped in.
 HARMLESS = {"chunked", "no length", "redirect to the same elsewhere"}
 # A 503, after which apt asks again: it may be over by then. The others are final.
@@ -32,6 +33,7 @@ def folder(key: local_archive.Key, tmp_path_factory: pytest.TempPathFactory) -> 
     """An archive with a package that is checked before its first byte leaves, and one that is shown as it comes."""
     made = local_archive.LocalArchive(tmp_path_factory.mktemp("faults") / "archive", key)
     made.add("small")
+    made.add("other")
     made.add("large", content=random.Random(4).randbytes(3 << 20))
     made.publish(date=NOW)
     return made.folder
@@ -54,6 +56,7 @@ def origin(shared: Origin, monkeypatch: pytest.MonkeyPatch) -> Iterator[Origin]:
     monkeypatch.setattr(upstream, "TRIES", 2)
     monkeypatch.setattr(upstream, "SLOW_S", 0.3)
     monkeypatch.setattr(connections, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(fetches, "AT_ONCE_S", 0.2)
     yield shared
     shared.faults.clear()
     shared.counts.clear()
@@ -83,12 +86,18 @@ def ask(proxy: Serving, url: str) -> tuple[int, bytes]:
     return status, body
 
 
-@pytest.mark.parametrize("path", [SMALL, LARGE], ids=["held back", "shown"])
+@pytest.mark.parametrize(
+    ("path", "connected"),
+    [(SMALL, False), (SMALL, True), (LARGE, False)],
+    ids=["held back", "held back, fetched at once", "shown"],
+)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_never_a_whole_answer_with_other_bytes(
-    fault: str, path: str, origin: Origin, folder: Path, proxy: Serving, frozen: Frozen
+    fault: str, path: str, connected: bool, origin: Origin, folder: Path, proxy: Serving, frozen: Frozen
 ) -> None:
     right = (folder / path[1:]).read_bytes()
+    if connected:
+        assert ask(proxy, origin.address + OTHER)[0] == 200
     origin.faults[path] = fault
     status, body = ask(proxy, origin.address + path)
     if fault in HARMLESS or (fault == "wrong Content-Range" and path == SMALL):
@@ -103,6 +112,19 @@ def test_never_a_whole_answer_with_other_bytes(
     assert ask(proxy, origin.address + path) == (200, right)
     proxy.service.fetches.close()  # waits for the disk
     assert frozen.store.read(hashlib.sha256(right).hexdigest()) == right
+
+
+def test_over_an_open_connection_a_small_file_needs_no_other_thread(
+    proxy: Serving, origin: Origin, folder: Path, frozen: Frozen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask(proxy, origin.address + OTHER)[0] == 200
+    monkeypatch.delattr(upstream, "stream")  # how the threads that fetch do it
+    right = (folder / SMALL[1:]).read_bytes()
+    for _ in range(2):
+        assert ask(proxy, origin.address + SMALL) == (200, right)
+    proxy.service.fetches.close()
+    assert frozen.store.read(hashlib.sha256(right).hexdigest()) == right
+    assert origin.counts[SMALL] == 1
 
 
 def test_a_second_address_is_tried_when_the_first_one_gives_other_bytes(

@@ -47,6 +47,14 @@ def test_several_are_committed_in_one_go(store: Blobs, monkeypatch: pytest.Monke
     assert all(store.wait(hashlib.sha256(piece).hexdigest(), 0) for piece in pieces), "claims are given back"
 
 
+def test_what_comes_after_the_end_is_committed_by_who_brings_it(store: Blobs) -> None:
+    made, done = Settling(), threading.Event()
+    assert made.close(20)
+    made.add(part_of(store, DATA), done.set)
+    assert done.is_set()
+    assert store.read(SHA) == DATA
+
+
 def test_files_that_never_stop_coming_are_committed_too(store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "PAUSE_S", 60.0)
     monkeypatch.setattr(settling, "LONGEST_S", 0.2)

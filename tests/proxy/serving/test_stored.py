@@ -20,7 +20,7 @@ PATIENCE_S = 60.0
 @pytest.fixture
 def store() -> Iterator[Blobs]:
     """On a disk: older kernels keep no attributes of files in memory."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         yield Blobs(Path(folder) / "sha256", shared=())
 
 
