@@ -84,25 +84,33 @@ def stream(
     ) from problem
 
 
-def at_once(url: str, size_bytes: int, within_s: float) -> bytes | None:
-    """All of a file, over a connection that is open already; None: not in this time, a redirect, trouble of any kind,
-    so that stream() has to be asked, which is patient and says what is wrong. The caller checks the bytes."""
-    until = time.monotonic() + within_s
+def at_once(url: str, size_bytes: int, within_s: float) -> bytes:
+    """A file of this size over a connection that is open already; its beginning, if more does not come in this time.
+
+    Nothing where there is no connection, a redirect, or trouble of any kind: stream() has to be asked then, which is
+    patient and says what is wrong. The caller checks the bytes.
+    """
+    until, data = time.monotonic() + within_s, b""
     try:
         exchange = ask_at_once(url, {"Cache-Control": "max-age=0"}, within_s)
-        if exchange is None:
-            return None
+        if exchange is None or exchange.answer.status != 200:
+            if exchange is not None:
+                exchange.end()
+            return b""
+        answer = exchange.answer
         try:
-            data = exchange.answer.read1(size_bytes + 1) if exchange.answer.status == 200 else b""
-            while len(data) < size_bytes and (more := exchange.answer.read1(size_bytes - len(data))):
+            while len(data) < size_bytes and time.monotonic() < until:
+                if not (more := answer.read1(size_bytes - len(data))):
+                    return b""
                 data += more
-                if time.monotonic() > until:
-                    return None
-            return data if len(data) == size_bytes and not exchange.answer.read1(1) else None
+            whole = len(data) == size_bytes and not answer.read1(1)
+            return data if whole or len(data) < size_bytes else b""
         finally:
             exchange.end()
+    except TimeoutError:
+        return data
     except (OSError, http.client.HTTPException, PipelineError):
-        return None
+        return b""
 
 
 def beginning(url: str, size_bytes: int) -> bytes:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from proxy.archive.frozen import Entry, Refusal
-from proxy.store.coming import Part
 
 # A file is shown to those who wait once this much is there. A smaller one is checked as a whole before its first byte
 # leaves, so that another address can still be tried when the first one gives the wrong bytes. Were it larger, a client
@@ -52,7 +51,6 @@ class Fetch:
         self.entry, self._hold = entry, hold
         self.over = threading.Event()  # nothing more happens: it is in the store, or will not be
         self.needed = False  # in the store, by somebody who waits for that
-        self.unwritten: Part | None = None  # right, and in memory alone: Fetches.put_down()
         self._looked_at = -1  # the inode of a whole file that was hashed
         self._said_got, self._said_at = 0, 0.0  # what readers were woken for last, and when; monotonic
         self._state, self._changed = _State(), threading.Condition()

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 JOBS = 8  # files fetched at once
 FILE_MAX_BYTES = 8 << 30  # of one whose size nobody has signed
-AT_ONCE_S = 2.0  # what takes longer is for those who are patient
+AT_ONCE_BYTES, AT_ONCE_S = 1 << 20, 2.0  # what is larger or takes longer is for those who are patient
 OTHER_BUILD_S = 0.02  # between two looks at what another build fetches
 
 
@@ -42,7 +42,7 @@ class Fetches:
     def get(self, entry: Entry, *, here: bool = False) -> Fetch | None:
         """The fetch of this file, begun if it is not under way; None: it is in the store.
 
-        here: this thread has nothing else to do, and calls put_down() when it has given the file away.
+        here: this thread has nothing else to do.
         """
         with self._lock:
             running = self._running.get(entry.sha256)
@@ -55,13 +55,6 @@ class Fetches:
         if not (here and self._fetch_here(fetch)):
             self._pool.submit(self._run, fetch)
         return fetch
-
-    def put_down(self, fetch: Fetch) -> None:
-        """See that what was fetched by the asking thread gets into the store."""
-        with self._lock:
-            part, fetch.unwritten = fetch.unwritten, None
-        if part is not None:
-            self._until_settled(fetch, lambda: _write_back(fetch, part))
 
     def bring(self, entry: Entry, timeout_s: float = 600.0) -> bool:
         """Wait until a file is in the store; False: nobody has it. Raises SurroundingsError."""
@@ -89,20 +82,12 @@ class Fetches:
     def close(self) -> None:
         """Begin nothing more, and wait for what is under way."""
         self._pool.shutdown(cancel_futures=True)
-        self._put_all_down()
         self._settling.close()
 
     def settle(self, timeout_s: float) -> None:
         """See what has come onto the disk, before the process ends; what is under way is left as it is."""
-        self._put_all_down()
         if not self._settling.close(timeout_s):
             log.warning("some files are not on the disk yet: the next proxy goes on with them")
-
-    def _put_all_down(self) -> None:
-        with self._lock:
-            running = list(self._running.values())
-        for fetch in running:
-            self.put_down(fetch)
 
     def spoiled(self, sha256: str) -> bool:
         """Whether a client got the beginning of a wrong file: asked for the rest, we begin anew."""
@@ -113,7 +98,7 @@ class Fetches:
         and to wake. What is not quick and plain is left to them."""
         entry, size = fetch.entry, fetch.entry.size_bytes or 0
         url = next(iter(self._store.addresses(entry.sha256, entry.urls)), "")
-        if self._offline or not 0 < size < HOLD_BYTES or not url.startswith("http") or self.spoiled(entry.sha256):
+        if self._offline or not 0 < size < AT_ONCE_BYTES or not url.startswith("http") or self.spoiled(entry.sha256):
             return False
         try:
             part = self._store.claim(entry.sha256, size)
@@ -123,24 +108,30 @@ class Fetches:
             return False
         try:
             fresh = not part.got and not self._store.has(entry.sha256, size)
-            if fresh and (data := http.at_once(url, size, AT_ONCE_S)) is not None:
+            if fresh and (data := http.at_once(url, size, AT_ONCE_S)):
                 part.gather()
                 part.write(data)
                 if part.right():
-                    fetch.unwritten = part
-                    fetch.finish(_named(url), part.got, part.gathered)
+                    self._came(fetch, part, _named(url))
                     return True
-        finally:
-            if fetch.unwritten is None:
-                part.close()
+                if part.got < size:  # too slow; what there is of it is not asked for again
+                    part.write_back()
+        except DiskError as e:
+            log.warning("%s: %s", entry.path, e)
+        except BaseException:
+            part.close()
+            raise
+        part.close()
         return False
 
-    def _run(self, fetch: Fetch) -> None:
-        self._until_settled(fetch, lambda: self._bring_in(fetch))
+    def _came(self, fetch: Fetch, part: Part, source: str) -> None:
+        """All of it is right. Who waits gets it now; the disk may take its time."""
+        fetch.finish(source, part.got, part.gathered)
+        self._settling.add(part, lambda: self._end(fetch), written=lambda: fetch.written(part.path), now=fetch.needed)
 
-    def _until_settled(self, fetch: Fetch, bring: Callable[[], Part | None]) -> None:
+    def _run(self, fetch: Fetch) -> None:
         try:
-            part = bring()
+            self._bring_in(fetch)
         except FailedError as e:
             log.warning("%s: %s", fetch.entry.path, e)
             self._fail(fetch, e.refusal)
@@ -150,11 +141,6 @@ class Fetches:
         except Exception as e:
             log.exception("%s", fetch.entry.path)
             self._fail(fetch, Refusal(404, f"the proxy failed: {type(e).__name__}"))
-        else:
-            if part is None:
-                self._end(fetch)
-            else:
-                self._settling.add(part, lambda: self._end(fetch), now=fetch.needed)
 
     def _fail(self, fetch: Fetch, refusal: Refusal) -> None:
         with self._lock:  # first: who is told, and asks again, gets a new try
@@ -171,23 +157,22 @@ class Fetches:
             self._running.pop(fetch.entry.sha256, None)
         fetch.over.set()
 
-    def _bring_in(self, fetch: Fetch) -> Part | None:
-        """The part, checked; None: another build has brought it. Raises FailedError, DiskError."""
+    def _bring_in(self, fetch: Fetch) -> None:
+        """Raises FailedError, DiskError."""
         part = self._claim(fetch)
         if part is None:
-            return None
+            self._end(fetch)
+            return
         try:
             if not (fetch.attach(part.path, part.got) if part.got else fetch.drop()):
                 raise FailedError(Refusal(503, "another build began to fetch it and ended"))
             if not part.got and (fetch.entry.size_bytes or HOLD_BYTES) < HOLD_BYTES:
                 part.gather()
             source = self._fill(fetch, part)
-            # Who waits gets the last bytes now; the disk may take its time.
-            fetch.finish(source, part.got, part.gathered)
         except BaseException:
             part.close()
             raise
-        return _write_back(fetch, part)
+        self._came(fetch, part, source)
 
     def _claim(self, fetch: Fetch) -> Part | None:
         """None: it is in the store, brought by another build meanwhile."""
@@ -238,17 +223,6 @@ class Fetches:
                     if before:  # the wrong ones may have come from elsewhere
                         addresses.appendleft(url)
         raise FailedError(_of_problems(problems))
-
-
-def _write_back(fetch: Fetch, part: Part) -> Part:
-    """What was gathered, for other builds, which read along. Raises DiskError."""
-    try:
-        part.write_back()
-        fetch.written(part.path)
-    except BaseException:
-        part.close()
-        raise
-    return part
 
 
 def _named(url: str) -> str:

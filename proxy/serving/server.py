@@ -229,10 +229,7 @@ class Connection:
         for _ in range(3):  # a file of the store may be found damaged, or be removed by pruning, just now
             fetch = self._service.fetches.get(entry, here=not self._line)
             if fetch is not None:
-                try:
-                    return self._coming(request, entry, fetch)
-                finally:
-                    self._service.fetches.put_down(fetch)
+                return self._coming(request, entry, fetch)
             try:
                 opened = self._service.stored.open(entry.sha256)
             except OSError:

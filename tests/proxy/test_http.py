@@ -58,7 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Further tries wait for nobody."""
     monkeypatch.setattr(reader, "PAUSE_S", 0.0)
 
@@ -76,6 +76,10 @@ def server() -> Iterator[Server]:
     reader.close_idle()
 
 
+def at_once(server: Server, size_bytes: int) -> bytes:
+    return reader.at_once(f"{server.url}/a", size_bytes, 5.0)
+
+
 def read(url: str, max_bytes: int = 1 << 20) -> bytes:
     chunks: list[bytes] = []
     stream(url, chunks.append, chunks.clear, max_bytes=max_bytes)
@@ -86,6 +90,34 @@ def test_files_come_over_one_connection(server: Server) -> None:
     server.script["/a"] = [(200, b"x" * 1_000_000, {})]
     assert [len(read(f"{server.url}/a")) for _ in range(20)] == [1_000_000] * 20
     assert server.connections == 1
+
+
+def test_at_once_only_over_an_open_connection(server: Server) -> None:
+    server.script["/a"] = [(200, b"x" * 300_000, {})]
+    assert at_once(server, 300_000) == b""
+    assert server.asked == []
+    read(f"{server.url}/a")
+    assert at_once(server, 300_000) == at_once(server, 300_000) == b"x" * 300_000
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param((404, b"eight by", {}), id="not there"),
+        pytest.param((302, b"eight by", {"Location": "/a"}), id="redirect"),
+        pytest.param((206, b"eight by", {"Content-Range": "bytes 0-7/8"}), id="a part"),
+        pytest.param((200, b"eight bytes and more", {}), id="longer"),
+        pytest.param((200, b"less", {}), id="shorter"),
+        pytest.param((200, b"less", {"Content-Length": "8"}), id="cut"),
+        pytest.param((503, b"eight by", {}), id="server busy"),
+    ],
+)
+def test_at_once_only_what_is_plain(answer: tuple[int, bytes, dict[str, str]], server: Server) -> None:
+    server.script["/a"] = [(200, b"opens it", {}), answer, (200, b"is still", {})]
+    read(f"{server.url}/a")
+    assert at_once(server, 8) == b""
+    assert read(f"{server.url}/a") == b"is still", "the connection is not out of step"
 
 
 def test_a_connection_the_server_closed_meanwhile_is_opened_anew(server: Server) -> None:

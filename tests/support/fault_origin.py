@@ -24,6 +24,7 @@ class Origin:
         self.faults: dict[str, str] = {}
         self.first: dict[str, str] = {}
         self.counts: Counter[str] = Counter()  # requests by path
+        self.starts: list[tuple[str, int]] = []  # path and first byte asked for, of each request
         self.end = threading.Event()
         self.lock = threading.Lock()
 
@@ -195,6 +196,7 @@ def _answer(origin: Origin, connection: socket.socket, head: str) -> bool:
             return True
         data = file.read_bytes()
     start = int(headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+    origin.starts.append((path, start))
     answer = Answer(origin, connection, path, data, start)
     if fault:
         FAULTS[fault](answer)

@@ -127,6 +127,15 @@ def test_over_an_open_connection_a_small_file_needs_no_other_thread(
     assert origin.counts[SMALL] == 1
 
 
+def test_what_is_too_slow_to_be_had_at_once_is_gone_on_with(proxy: Serving, origin: Origin, folder: Path) -> None:
+    assert ask(proxy, origin.address + OTHER)[0] == 200
+    right = (folder / SMALL[1:]).read_bytes()
+    origin.first[SMALL] = "stall"
+    origin.starts.clear()
+    assert ask(proxy, origin.address + SMALL) == (200, right)
+    assert origin.starts == [(SMALL, 0), (SMALL, len(right) // 2)]
+
+
 def test_a_second_address_is_tried_when_the_first_one_gives_other_bytes(
     origin: Origin, folder: Path, key: local_archive.Key, tmp_path: Path
 ) -> None:

@@ -55,6 +55,21 @@ def test_what_comes_after_the_end_is_committed_by_who_brings_it(store: Blobs) ->
     assert store.read(SHA) == DATA
 
 
+def test_what_is_in_memory_can_soon_be_read_along(store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "PAUSE_S", 60.0)
+    monkeypatch.setattr(settling, "LONGEST_S", 60.0)
+    made, written = Settling(), threading.Semaphore(0)
+    for data in (b"1", b"2"):
+        part = store.claim(hashlib.sha256(data).hexdigest(), len(data))
+        assert part is not None
+        part.gather()
+        part.write(data)
+        made.add(part, lambda: None, written=written.release)
+        assert written.acquire(timeout=20)
+        assert store.part_path(part.sha256).read_bytes() == data
+        assert not store.has(part.sha256)
+
+
 def test_files_that_never_stop_coming_are_committed_too(store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "PAUSE_S", 60.0)
     monkeypatch.setattr(settling, "LONGEST_S", 0.2)
