@@ -13,22 +13,27 @@ from image_builder.archive.database.migrations import migrate
 from image_builder.archive.database.problems import as_errors
 from image_builder.archive.database.store import Database
 from image_builder.archive.priority import Weights
-from image_builder.errors import ConfigError, SurroundingsError
+from image_builder.errors import ConfigError, PipelineError, SurroundingsError
 
 PATIENCE_S = 60  # how long somebody waits for another's transaction
 
 
-def open_database(address: str | Path, *, weights: Weights | None = None, durable: bool = True) -> Database:
+def open_database(
+    address: str | Path, *, weights: Weights | None = None, durable: bool = True, make: bool = True
+) -> Database:
     """Open a database, make it if it is not there, and bring its schema up to date.
 
     address: a path, "sqlite:///PATH", "postgresql://[USER[:PASSWORD]@][HOST]/NAME[?host=/run/…]", ":memory:".
     weights: of wanna-build's formula; None: its own. durable: whether each change is on disk before a method returns,
-    so that a power failure cannot undo it.
+    so that a power failure cannot undo it. make: False for those who only ask: SQLite would leave an empty file.
 
-    Raises ConfigError for an address that is none, SurroundingsError where nobody answers.
+    Raises ConfigError for an address that is none, PipelineError for a file that is not there, SurroundingsError where
+    nobody answers.
     """
     url = _url(address)
     where = f"database {url.render_as_string(hide_password=True)}"
+    if not make and (file := _file(url)) is not None and not file.exists():
+        raise PipelineError("is not there", where=where, hint="image-builder archive run makes it, and begins")
     engine = connect(url, durable=durable)
     try:
         with as_errors(where), engine.execution_options(writes=True).begin() as connection:
@@ -46,7 +51,7 @@ def connect(url: URL, *, durable: bool = True) -> Engine:
     options: dict[str, Any] = {}
     if url.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": PATIENCE_S, "check_same_thread": False}
-        if url.database in (None, "", ":memory:"):
+        if _file(url) is None:
             options["poolclass"] = StaticPool  # one connection: another would be another database
     else:
         options["pool_pre_ping"] = True
@@ -91,6 +96,13 @@ def _as_postgresql(engine: Engine, durable: bool) -> None:
             if not durable:
                 cursor.execute("SET synchronous_commit = off")
         connection.commit()
+
+
+def _file(url: URL) -> Path | None:
+    """Of SQLite on a disk."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(url.database)
 
 
 def _url(address: str | Path) -> URL:

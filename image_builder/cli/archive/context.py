@@ -37,10 +37,21 @@ class Opened:
 
     @cached_property
     def database(self) -> Database:
-        """The database, closed when the command ends. With --database, no configuration has to be there."""
+        """The database, closed when the command ends. With --database, no configuration has to be there.
+
+        Raises PipelineError where there is none.
+        """
+        return self._open(make=False)
+
+    @cached_property
+    def new_database(self) -> Database:
+        """The same, made if it is not there."""
+        return self._open(make=True)
+
+    def _open(self, *, make: bool) -> Database:
         weights = self.config.schedule.weights if self._address is None or self._file.exists() else None
         address = self._address or self.config.database
-        database = open_database(address, weights=weights)
+        database = open_database(address, weights=weights, make=make)
         self._ctx.call_on_close(database.close)
         return database
 

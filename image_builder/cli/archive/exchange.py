@@ -43,10 +43,10 @@ def import_state(opened: Opened, file: Path) -> None:
     """Read FILE, which export wrote, into a database in which nothing was begun."""
     try:
         if str(file) == "-":
-            number = read_all(opened.database, sys.stdin, "stdin")
+            number = read_all(opened.new_database, sys.stdin, "stdin")
         else:
             with file.open(encoding="utf-8") as lines:
-                number = read_all(opened.database, lines, str(file))
+                number = read_all(opened.new_database, lines, str(file))
     except (OSError, UnicodeDecodeError) as e:
         raise SurroundingsError(f"cannot be read: {e}", where=file) from e
     opened.print({"rows": number}, ())

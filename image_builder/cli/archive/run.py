@@ -40,7 +40,7 @@ def run(opened: Opened, stages: tuple[int, ...], update: bool) -> None:
     ground = laid(config, update=update, now=utc(opened.now()), builds=True)
     try_builds(config.store, ground.tools, config.work, _say)
     with emulated_all(config.architectures, _say):
-        ended = Rebuild(ground, opened.database, with_machine, _say).run(stages)
+        ended = Rebuild(ground, opened.new_database, with_machine, _say).run(stages)
     opened.print(
         {name: {str(state): count for state, count in states.items()} for name, states in ended.items()},
         (f"{name}: {state} {count}" for name, states in ended.items() for state, count in sorted(states.items())),

@@ -286,10 +286,17 @@ def test_export_and_import(archive: Archive, db: Database, tmp_path: Path) -> No
         archive("import-state", "all.jsonl")
 
 
-def test_nothing_begun(archive: Archive) -> None:
-    for words in (["status"], ["show", "x"], ["take", "x"]):
-        with pytest.raises(PipelineError, match="no run was begun"):
-            archive(*words)
+@pytest.mark.parametrize("words", [["status"], ["show", "x"], ["take", "x"], ["serve"], ["export"]], ids=" ".join)
+def test_nothing_begun(words: list[str], archive: Archive, tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="is not there"):
+        archive(*words)
+    assert [path.name for path in tmp_path.iterdir()] == ["archive.yaml"], "who asks makes no database"
+
+
+def test_no_run_begun(archive: Archive, db: Database) -> None:
+    assert db.runs() == []
+    with pytest.raises(PipelineError, match="no run was begun"):
+        archive("status")
 
 
 def test_a_wrong_configuration_is_not_needed_for_a_database_that_is_named(archive: Archive, db: Database) -> None:
