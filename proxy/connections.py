@@ -12,6 +12,7 @@ from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from image_builder.errors import SurroundingsError
+from proxy.client import Connection, SecureConnection
 from proxy.upstream import Route, authorization, route, shown
 
 TIMEOUT_S = 30.0  # without a byte, and for a connection to be made
@@ -116,9 +117,9 @@ def close_idle() -> None:
 def _connect(way: Route, url: str) -> http.client.HTTPConnection:
     host, port = (way.proxy.host, way.proxy.port) if way.proxy else (way.host, way.port)
     if way.scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        return Connection(host, port, timeout=TIMEOUT_S)
     context = _context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+    connection = SecureConnection(host, port, timeout=TIMEOUT_S, context=context)
     if way.proxy:
         login = way.proxy.authorization
         connection.set_tunnel(way.host, way.port, {"Proxy-Authorization": login} if login else {})

@@ -67,6 +67,7 @@ class FrozenSet:
         self._known: dict[tuple[Listed, ...], Table] = {}  # the same, by what the Release calls them
         self._layouts: dict[int, Layout] = {}
         self._lists: dict[int, list[tuple[Listed, ...]]] = {}
+        self._names: dict[int, set[str]] = {}  # by archive: most of what is asked for is in none of them
         self._gone: set[str] = set()  # names of indices that nobody has any more
         try:
             meta = dict(self._rows("SELECT key, value FROM meta"))
@@ -82,6 +83,8 @@ class FrozenSet:
         self._places: dict[str, list[tuple[str, int]]] = {}
         for host, base, archive in self._rows("SELECT host, base, archive FROM places ORDER BY length(base) DESC"):
             self._places.setdefault(host, []).append((base, archive))
+        for archive, name in self._rows("SELECT archive, path FROM names"):
+            self._names.setdefault(archive, set()).add(name)
         self._bases: dict[int, list[str]] = {}
         for archive, url in self._rows("SELECT archive, url FROM bases ORDER BY archive, position"):
             self._bases.setdefault(archive, []).append(url)
@@ -154,10 +157,12 @@ class FrozenSet:
                 archive, bytes.fromhex(split.digest),
             )  # fmt: skip
             rows = [row for row in rows if row[0].rpartition("/")[0] == split.folder.rstrip("/")]
-        else:
+        elif path in self._names.get(archive, ()):
             rows = self._rows(
                 "SELECT path, sha256, size, kind, top FROM names WHERE archive = ? AND path = ?", archive, path
             )
+        else:
+            rows = []
         if rows:
             name, sha256, size, kind, top = rows[0]
             return self._entry(archive, name, sha256.hex(), size, kind, top, immutable=split is not None)

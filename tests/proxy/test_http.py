@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import http.server
 import multiprocessing
 import socket
@@ -7,13 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from image_builder.errors import PipelineError, SurroundingsError
-from proxy import connections
+from proxy import client, connections
 from proxy import http as reader
 from proxy.http import NotThereError, beginning, stream
 
@@ -356,6 +358,46 @@ def test_more_than_was_promised_is_refused(server: Server) -> None:
     server.script["/a"] = [(200, b"x" * 1000, {})]
     with pytest.raises(PipelineError, match="longer than the 999 bytes"):
         read(f"{server.url}/a", max_bytes=999)
+
+
+def head(*lines: bytes) -> BytesIO:
+    return BytesIO(b"".join(line + b"\r\n" for line in lines) + b"\r\nbody")
+
+
+def test_headers() -> None:
+    file = head(
+        b"Content-Length: 4", b"x-long: one,", b"\ttwo", b"X-Empty:", b"X-Twice: a", b"X-Twice: b", b"X-Latin: \xe9"
+    )
+    found = client.headers(file)
+    assert file.read() == b"body"
+    assert found["content-length"] == "4"
+    assert found["X-Long"] == "one, two"
+    assert (found["X-Empty"], found["x-twice"], found["X-Latin"]) == ("", "a", "\xe9")
+    assert found.get("Location") is None
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param([b"no colon"], id="no colon"),
+        pytest.param([b"X-A: b", b"\r"], id="nearly the end"),
+        pytest.param([b": nothing before it"], id="no name"),
+        pytest.param([b" a: begins with a blank"], id="nothing to go on with"),
+        pytest.param([b"Content-Length : 4"], id="blank before the colon"),
+        pytest.param([b"X-A: b"] * 101, id="too many"),
+        pytest.param([b"X-A: " + b"b" * 70_000], id="too long"),
+    ],
+)
+def test_a_head_that_is_none(lines: list[bytes]) -> None:
+    with pytest.raises(http.client.HTTPException):
+        client.headers(head(*lines))
+
+
+def test_headers_are_read_by_our_own_reader(server: Server) -> None:
+    """Which stands in http.client's place: that one takes such a line. A Python that looks for it elsewhere is seen."""
+    server.script["/a"] = [(200, b"one", {"X-A ": "b"})]
+    with pytest.raises(SurroundingsError, match="a header that is none"):
+        read(f"{server.url}/a")
 
 
 @pytest.mark.parametrize("scheme", ["file", "copy"])
