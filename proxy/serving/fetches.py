@@ -97,8 +97,10 @@ class Fetches:
         """Whether this thread could have a small file at once: most of what the others need for one is to be woken,
         and to wake. What is not quick and plain is left to them."""
         entry, size = fetch.entry, fetch.entry.size_bytes or 0
-        url = next(iter(self._store.addresses(entry.sha256, entry.urls)), "")
-        if self._offline or not 0 < size < AT_ONCE_BYTES or not url.startswith("http") or self.spoiled(entry.sha256):
+        url = next(iter(entry.urls), "")
+        # Other hosts' stores are asked first, and mostly have to be asked for more than one address.
+        plain = url.startswith("http") and not self._store.shared and not self.spoiled(entry.sha256)
+        if self._offline or not plain or not 0 < size < AT_ONCE_BYTES:
             return False
         try:
             part = self._store.claim(entry.sha256, size)
