@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -68,11 +69,20 @@ def run_command(
 
     signal.signal(signal.SIGTERM, terminated)
     signal.signal(signal.SIGHUP, terminated)
-    status = _status(cli, name, stopped, failed)
-    # Python forgets its handlers before it ends: a Ctrl-C then would kill a program that has done all it was to do.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    try:
+        status = _status(cli, name, stopped, failed)
+    finally:  # commands end by sys.exit, too
+        _cannot_be_stopped()
     sys.exit(status)
+
+
+def _cannot_be_stopped() -> None:
+    """Python forgets its handlers before it ends: a Ctrl-C then would kill a program that has done all it was to do."""
+    waiting = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    while waiting:
+        with suppress(KeyboardInterrupt):  # by one that came a moment ago
+            signal.signal(waiting[-1], signal.SIG_IGN)
+            waiting.pop()
 
 
 def _status(cli: click.Group, name: str, stopped: str, failed: Callable[[PipelineError], None] | None) -> int:

@@ -150,14 +150,25 @@ def test_what_stops_it_is_no_traceback(
     assert err == "\nstopped; finished layers are kept, the same command goes on from there\n"
 
 
+@pytest.mark.parametrize("end", ["pass", "sys.exit(7)"])
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_what_is_done_cannot_be_stopped_any_more(number: str) -> None:
+def test_what_is_done_cannot_be_stopped_any_more(number: str, end: str) -> None:
     """A signal while Python ends, which is when it has forgotten its handlers."""
-    late = f"import atexit, signal; atexit.register(signal.raise_signal, signal.{number})"
-    program = f"{late}; import sys; sys.argv[1:] = ['--version']; from image_builder.cli import main; main()"
+    program = f"""
+import atexit, signal, sys
+from image_builder.cli import main
+from image_builder.cli.targets import targets
+
+def callback(**_):
+    print("done")
+    {end}
+
+atexit.register(signal.raise_signal, signal.{number})
+targets.callback, sys.argv[1:] = callback, ["targets"]
+main()
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("image-builder")
+    assert (done.returncode, done.stdout, done.stderr) == (0 if end == "pass" else 7, "done\n", "")
 
 
 def test_a_bug_keeps_its_traceback(run_main: Main, targets_raises: Callable[[BaseException], None]) -> None:
