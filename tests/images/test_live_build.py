@@ -75,6 +75,7 @@ def test_lb_build_and_plain_live_build(folder: Path, tmp_path: Path) -> None:
     lb(folder, "config", targets="squashfs")
     said = lb(folder, "build", "noauto", targets="squashfs")
     assert "Executing hook config/hooks/normal/001-squashfs.binary" in said
+    (tmp_path / "plain").mkdir()  # which Debian 12's does not make
     run(["unsquashfs", "-quiet", "-no-progress", "-dest", tmp_path / "plain/chroot", folder / "livecd.debian.squashfs"])
     assert check_root(tmp_path / "plain") == "I: root is clean\n"
     assert (tmp_path / "plain/chroot/usr/lib/systemd/systemd-resolved").exists()
