@@ -120,9 +120,8 @@ class Fetches:
                     part.write_back()
         except DiskError as e:
             log.warning("%s: %s", entry.path, e)
-        except BaseException:
-            part.close()
-            raise
+        except Exception:  # the others try it once more, and say what is wrong to all who wait
+            log.exception("%s", entry.path)
         part.close()
         return False
 

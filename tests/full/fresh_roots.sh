@@ -90,7 +90,8 @@ inside() {
     cd "$root"
     mkdir .old
     pivot_root . .old
-    umount --lazy /.old # in use for as long as we run: the log that standard output goes to is in there
+    # Lazily, for it is still in use: this bash is a file of it until exec, and standard output may be until the end.
+    umount --lazy /.old
     rmdir /.old
     exec env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         LC_ALL=C.UTF-8 CI=1 "${environment[@]}" bash -euo pipefail -c "$(declare -f say in_the_root); in_the_root \"\$@\"" \

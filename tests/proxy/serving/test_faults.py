@@ -127,6 +127,17 @@ def test_over_an_open_connection_a_small_file_needs_no_other_thread(
     assert origin.counts[SMALL] == 1
 
 
+def test_a_bug_in_what_is_had_at_once_wedges_nobody(
+    proxy: Serving, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at_once(*_: object) -> bytes:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(upstream, "at_once", at_once)
+    for _ in range(2):
+        assert ask(proxy, origin.address + SMALL) == (200, (folder / SMALL[1:]).read_bytes())
+
+
 def test_what_is_too_slow_to_be_had_at_once_is_gone_on_with(proxy: Serving, origin: Origin, folder: Path) -> None:
     assert ask(proxy, origin.address + OTHER)[0] == 200
     right = (folder / SMALL[1:]).read_bytes()
