@@ -56,6 +56,10 @@ class Fetches:
             self._pool.submit(self._run, fetch)
         return fetch
 
+    def under_way(self, sha256: str) -> Fetch | None:
+        """The fetch of this file, if it is under way."""
+        return self._running.get(sha256)
+
     def bring(self, entry: Entry, timeout_s: float = 600.0) -> bool:
         """Wait until a file is in the store; False: nobody has it. Raises SurroundingsError."""
         fetch = self.get(entry)

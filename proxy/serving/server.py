@@ -227,22 +227,29 @@ class Connection:
 
     def _file(self, request: Request, entry: Entry) -> tuple[Line, bool]:
         for _ in range(3):  # a file of the store may be found damaged, or be removed by pruning, just now
-            fetch = self._service.fetches.get(entry, here=not self._line)
+            fetch = self._service.fetches.under_way(entry.sha256)
+            if fetch is None:
+                if given := self._from_store(request, entry):
+                    return given
+                fetch = self._service.fetches.get(entry, here=not self._line)
             if fetch is not None:
                 return self._coming(request, entry, fetch)
-            try:
-                opened = self._service.stored.open(entry.sha256)
-            except OSError:
-                continue
-            try:
-                source = self._service.fetches.origin(entry.sha256)
-                if opened.data is not None:
-                    return self._small(request, entry, opened.data, source), True
-                return self._stored(request, entry, opened, source)
-            finally:
-                os.close(opened.descriptor)
         refusal = Refusal(503, "the store's file cannot be read")
         return self._text(refusal, head_only=request.method == "HEAD"), True
+
+    def _from_store(self, request: Request, entry: Entry) -> tuple[Line, bool] | None:
+        """None: it is not there."""
+        try:
+            opened = self._service.stored.open(entry.sha256, entry.size_bytes)
+        except OSError:
+            return None
+        try:
+            source = self._service.fetches.origin(entry.sha256)
+            if opened.data is not None:
+                return self._small(request, entry, opened.data, source), True
+            return self._stored(request, entry, opened, source)
+        finally:
+            os.close(opened.descriptor)
 
     def _small(self, request: Request, entry: Entry, data: bytes, source: str) -> Line:
         """A file that is in memory and right, sent with its head at once."""

@@ -44,17 +44,20 @@ class Stored:
         self._known: dict[tuple[int, int], tuple[int, int]] = {}  # device, inode -> when changed, size
         self._lock = threading.Lock()
 
-    def open(self, sha256: str) -> Opened:
-        """Raises FileNotFoundError, also for a small file that was found to be damaged and is removed now."""
+    def open(self, sha256: str, size_bytes: int | None = None) -> Opened:
+        """Raises FileNotFoundError, also for a file of another size, and for a small one that was found to be damaged
+        and is removed now."""
         descriptor = os.open(self._store.path(sha256), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return self._opened(sha256, descriptor)
+            found = os.fstat(descriptor)
+            if size_bytes not in (None, found.st_size):
+                raise FileNotFoundError(sha256)
+            return self._opened(sha256, descriptor, found)
         except BaseException:
             os.close(descriptor)
             raise
 
-    def _opened(self, sha256: str, descriptor: int) -> Opened:
-        found = os.fstat(descriptor)
+    def _opened(self, sha256: str, descriptor: int, found: os.stat_result) -> Opened:
         self._store.use(sha256, found)
         size = found.st_size
         with self._lock:

@@ -52,6 +52,13 @@ def test_again_when_something_has_written_to_it(store: Blobs) -> None:
     assert not store.has(sha256)
 
 
+def test_one_of_another_size_is_not_the_one_that_was_asked_for(store: Blobs) -> None:
+    sha256 = store.add(DATA)
+    with pytest.raises(FileNotFoundError):
+        Stored(store).open(sha256, len(DATA) - 1)
+    os.close(Stored(store).open(sha256, len(DATA)).descriptor)
+
+
 def test_a_copy_does_not_inherit_it(store: Blobs) -> None:
     sha256 = store.add(DATA)
     assert looked_at(store, sha256)
