@@ -1,6 +1,7 @@
 """Root tests in two streams (`-n 2 --dist loadscope`): the images, which share one layer store, and all others.
 
 The stream that is done first takes what is long and stands alone, though each process makes a store of its own for it.
+Long tests have a third stream (`-n 3`), for the newcomers' machines; the three take about the same time.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from xdist.scheduler import LoadScopeScheduling
 
 ALONE = ("tests/images/test_archive_demo.py", "tests/images/test_kills.py")
+LONG = {"tests/full/test_fresh_roots.py": "fresh roots", "tests/images/test_foreign.py": "others"}
 
 
 class Streams(LoadScopeScheduling):
@@ -16,6 +18,9 @@ class Streams(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         # Not by --dist loadgroup: with pytest 9.2, xdist 3.8 takes no notice of the groups' names.
         path = nodeid.partition("::")[0]
-        if path in ALONE:
+        if self.config.option.markexpr == "full":
+            if path in LONG:
+                return LONG[path]
+        elif path in ALONE:
             return path
         return "images" if path.startswith("tests/images/") else "others"

@@ -175,9 +175,18 @@ def test_every_byte_that_is_changed_is_refused(name: str, snap_authority: Author
     accept(raw)
 
 
+LONG = ("root account", "root key", "generic account", "generic key")
+TELLING = frozenset(b"\0\t\n\r !\"#+-./:;=|09AZ_az\x7f\x80\xc3\xff")  # to a parser of headers, base64 or OpenPGP
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
-def test_every_byte_changed_to_every_other_is_refused(name: str, snap_authority: Authority) -> None:
+def test_every_byte_changed_to_others_is_refused(name: str, snap_authority: Authority) -> None:
+    """To each of the 255 others. In the long ones, whose RSA of 4096 bits takes its time: each bit, and what tells."""
     raw, accept = cases(snap_authority)[name]
-    check_changes(raw, accept, lambda byte: set(range(256)))  # noqa: ARG005
+
+    def changes(byte: int) -> set[int]:
+        return {*TELLING} | {byte ^ 1 << bit for bit in range(8)} if name in LONG else set(range(256))
+
+    check_changes(raw, accept, changes)
     accept(raw)
