@@ -76,8 +76,8 @@ def test_the_disk_has_what_uefi_starts_and_no_partition_for_bios(arm: Project) -
 
 def test_the_disk_boots(arm: Project, tmp_path: Path) -> None:
     result = check_boot(
-        arm.artefact("livecd.debian.uefi.img"), firmware="uefi", architecture="arm64", timeout_s=BOOT_S, log=tmp_path / "console",
-        disk_size=4 << 30, login=("root", PASSWORD),
+        arm.artefact("livecd.debian.uefi.img"), firmware="uefi", architecture="arm64", timeout_s=BOOT_S,
+        log=tmp_path / "console", disk_size=4 << 30, login=("root", PASSWORD),
         commands=["uname -m | grep -x aarch64", "systemctl is-system-running --wait || systemctl --failed | grep '^0 '",
                   "test $(df --output=size -B1M / | tail -n 1) -gt 3000", "grep ttyAMA0 /proc/cmdline"],
     )  # fmt: skip
