@@ -176,7 +176,7 @@ def test_every_byte_that_is_changed_is_refused(name: str, snap_authority: Author
 
 
 LONG = ("root account", "root key", "generic account", "generic key")
-TELLING = frozenset(b"\0\t\n\r !\"#+-./:;=|09AZ_az\x7f\x80\xc3\xff")  # to a parser of headers, base64 or OpenPGP
+TELLING = frozenset(b'\0\t\n\r !"#+-./:;=|09AZ_az\x7f\x80\xc3\xff')  # to a parser of headers, base64 or OpenPGP
 
 
 @pytest.mark.full
