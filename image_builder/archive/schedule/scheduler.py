@@ -256,11 +256,12 @@ class Scheduler:
             return
         answers = self.database.finish_many([finish for *_, finish in ended], now)
         self._changed = True
-        for (out, one, judged, _), answer in zip(ended, answers, strict=True):
+        for (out, one, judged, finish), answer in zip(ended, answers, strict=True):
             if isinstance(answer, Refusal):
                 log.info("%s: result not taken: %s", out.attempt.key.source, answer.what)
             else:
                 self._learn(out, one, judged)
+                _tell_delay(out.attempt.key, finish.requests[0], now)
             self._forget(one.reference)
 
     def _judged(self, attempt: Attempt, finished: Finished) -> Judged | None:
@@ -342,3 +343,10 @@ class Scheduler:
         log.info("%s: given back: %s", attempt.key.source, why)
         self.database.finish_many([never_begun(attempt, why, self.user)], now)
         self._changed = True
+
+
+def _tell_delay(key: Key, request: Request, now: float) -> None:
+    """Who watches would otherwise see a run that does nothing."""
+    if request.not_before > now:
+        why = request.message.partition("\n")[0]
+        log.warning("%s: tried again in %.0f s: %s", key.source, request.not_before - now, why or "given back")

@@ -103,11 +103,14 @@ def test_what_only_fails_in_company_is_built_alone(database: Database) -> None:
     assert outcomes == [[Outcome.ATTEMPTED, Outcome.SUCCEEDED]] * 8
 
 
-def test_what_is_given_back_is_tried_later(database: Database) -> None:
+def test_what_is_given_back_is_tried_later_and_that_is_said(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     done = run(simulation(database, [source("a")], [], chances=replace(CALM, flaky=1.0), seconds={"a": 60.0}))
     first, second = database.attempts(done.run.identity, key("a"))
     assert (first.outcome, second.outcome) == (Outcome.GIVE_BACK, Outcome.SUCCEEDED)
     assert second.started >= (first.finished or 0.0) + 900.0
+    assert [said for said in caplog.messages if said.startswith("a: tried again in 900 s: ")]
 
 
 def test_after_a_failure_the_old_archives_binary_serves_with_base_both(database: Database) -> None:
