@@ -210,16 +210,19 @@ def test_progress(small: Ground) -> None:
 
 def test_it_goes_on_where_it_stopped(small: Ground) -> None:
     """Stopped after the first package, as by ^C; what came is there."""
+    pool, away = small.archive / "pool", small.archive / "away"
 
     def stop(state: State) -> None:
         if state.files == len(DEBS) and state.files_done == 1:
+            pool.rename(away)  # a busy machine gets to the next ones before it gets to the end
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         small.mirror(Want(everything=True), progress=stop, jobs=1)
+    away.rename(pool)
     report = small.mirror(Want(everything=True))
     assert report.complete
-    assert 0 < report.fetched < len(DEBS)
+    assert report.fetched == len(DEBS) - 1
 
 
 APT = {
