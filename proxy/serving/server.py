@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -30,6 +31,7 @@ FIRST_BYTE_S = 25.0  # apt gives up after 30 without a byte, and says less than 
 NEXT_BYTE_S = 60.0
 LOOK_AHEAD = 10  # requests of one connection that are looked at before it is their turn: what they need is fetched
 CONNECTIONS = 256
+ACCEPT_AGAIN_S = 0.1
 TLS_HANDSHAKE = b"\x16"
 _HTTP = re.compile(rb"(?P<method>[A-Z]{1,20}) (?P<target>[!-~]+) HTTP/1\.[01]\r\n")
 
@@ -96,8 +98,13 @@ def listen(service: Service, server: socket.socket, others: Others | None) -> No
         room.acquire()
         try:
             connection, _ = server.accept()
-        except OSError:
-            return
+        except OSError as e:
+            room.release()
+            if e.errno in (errno.EBADF, errno.EINVAL):
+                return
+            log.warning("a connection was not accepted: %s", e)  # too many files are open, say, which passes
+            time.sleep(ACCEPT_AGAIN_S)
+            continue
         threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
 

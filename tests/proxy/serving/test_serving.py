@@ -6,7 +6,10 @@ import hashlib
 import http.client
 import multiprocessing
 import random
+import resource
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -197,6 +200,23 @@ def test_a_client_that_only_speaks_is_not_heard_forever(proxy: Serving, monkeypa
     assert b"400 a head of more than" in proxy.raw(b"GET /" + b"a" * 20_000)
     assert b"400 no HTTP/1.1 request line" in proxy.raw(b"\x00\x01\x02\r\n\r\n")
     assert [line.status for line in proxy.lines(3)] == [400, 400, 400]
+
+
+def test_too_many_open_files_are_waited_out(proxy: Serving, caplog: pytest.LogCaptureFixture) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as first, socket.socket() as second:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            for client in (first, second):
+                client.connect(("127.0.0.1", proxy.port))
+            until = time.monotonic() + 60
+            while "Too many open files" not in caplog.text and time.monotonic() < until:
+                time.sleep(0.01)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert "a connection was not accepted" in caplog.text
+        second.sendall(b"GET http://snapshot-proxy.invalid/ HTTP/1.1\r\nHost: snapshot-proxy.invalid\r\n\r\n")
+        assert second.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_an_error_in_the_lookup_is_a_refusal(proxy: Serving, source: Origin) -> None:
