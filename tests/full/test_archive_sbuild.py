@@ -296,7 +296,7 @@ def test_a_rebuild_that_reads_from_what_was_imported(rebuild: Make, tmp_path: Pa
     report = json.loads(done.stdout)
     assert report["missing"] == report["failed"] == []
     packages = list(target.rglob("*.deb"))
-    assert 5 < half < len(packages)
+    assert 5 < half <= len(packages)  # all of them, where the store has them and they need no more than links
     assert {path.name for path in target.rglob(f"{PROGRAM}_*")} >= {f"{PROGRAM}_1.2-10.dsc"}
     before = {path: path.stat().st_mtime_ns for path in packages}
     made.run("import", "--to", str(target))
@@ -318,4 +318,4 @@ def until(true: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(0.01)
