@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
 # Root tests run in two streams at a time, the images and all others: a build has one thing to do at most times.
 STREAMS := --numprocesses 2 --dist loadscope
-# Long tests in three: more of them wait, for a disk, an archive, a machine that starts.
+# Long tests in three, which leave two processors no time to idle.
 LONG_STREAMS := --numprocesses 3 --dist loadscope
 # Tests build whole images, and Debian 13 keeps /tmp in memory.
 export TMPDIR ?= /var/tmp
@@ -51,7 +51,7 @@ test: packages-test $(STAMP) ## unit tests, then the tests that mount, build and
 	@$(call be_root,the unit tests passed; the tests that mount, build and boot)
 	$(RUN)/pytest -m 'root and not full' $(STREAMS) --durations 25
 
-test-full: root packages-full $(STAMP) ## what takes long: `make images` and `make test` in fresh Debian 12 and 13
+test-full: root packages-full $(STAMP) ## what takes long, also in fresh roots of Debian 12 and 13
 	$(RUN)/pytest -m full $(LONG_STREAMS) --durations 40
 
 lint: packages-lint $(STAMP) ## ruff, mypy, shellcheck; all of them, whatever the first one finds

@@ -90,9 +90,7 @@ inside() {
     cd "$root"
     mkdir .old
     pivot_root . .old
-    # Lazily, for it is still in use: this bash is a file of it until exec, and standard output may be until the end.
-    umount --lazy /.old
-    rmdir /.old
+    # This bash is a file of the old root; the one that comes after it is not, and takes the old root away.
     exec env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         LC_ALL=C.UTF-8 CI=1 "${environment[@]}" bash -euo pipefail -c "$(declare -f say in_the_root); in_the_root \"\$@\"" \
         in_the_root "$@"
@@ -101,6 +99,8 @@ inside() {
 # in_the_root GOAL...: what the newcomer types, and a look at what it leaves behind
 in_the_root() {
     local goal before after
+    umount --recursive /.old
+    rmdir /.old
     cd /srv/image-builder
     before=$(cut -d' ' -f5 /proc/self/mountinfo | sort)
     for goal; do
@@ -134,8 +134,12 @@ one() {
     hand_in "$root" | sort -u >"$root.binds"
     git clone --quiet --no-hardlinks "$project" "$root/srv/image-builder"
     say "$1: $(git -C "$root/srv/image-builder" log -1 --format='%h %s')"
-    setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private \
-        bash "$0" --inside "$root" "${goals[@]}"
+    # From /, which becomes the new root's, for unshare too: who stays in a folder of the old one keeps it in use.
+    (
+        cd /
+        exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private \
+            bash "$project/tests/full/fresh_roots.sh" --inside "$root" "${goals[@]}"
+    )
     say "$1: passed"
 }
 

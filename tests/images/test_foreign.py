@@ -26,7 +26,7 @@ def hashed(password: str) -> str:
 
 @pytest.fixture(scope="module")
 def built(checkout: Callable[..., Project]) -> tuple[Project, str]:
-    """a squashfs and a disk image of arm64, built at once from nothing, and what the build said."""
+    """A squashfs and a disk image of arm64, built at once from nothing, and what the build said."""
     assert native_architecture() != "arm64", "this machine is one itself"
     project = checkout("architecture: arm64\ntimeout_s: 7200\n")
     text = (project.folder / "image-builder.yaml").read_text()

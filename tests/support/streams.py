@@ -1,7 +1,7 @@
 """Root tests in two streams (`-n 2 --dist loadscope`): the images, which share one layer store, and all others.
 
 The stream that is done first takes what is long and stands alone, though each process makes a store of its own for it.
-Long tests have a third stream (`-n 3`), for the newcomers' machines; the three take about the same time.
+Long tests have a third stream (`-n 3`), for the newcomers' machines.
 """
 
 from __future__ import annotations
