@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from building import COMMAND, Project, left_behind
+from processes import children
 
 from image_builder.layers import Store
 from image_builder.sandbox import limits
@@ -184,10 +185,6 @@ def adopting() -> Iterator[None]:
         yield
     finally:
         libc.prctl(CHILD_SUBREAPER, 0, 0, 0, 0)
-
-
-def children() -> list[int]:
-    return [int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
 
 
 def living(before: set[int]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from building import Project
+from processes import children
 
 from image_builder.boot.check import BootResult, check_boot
 from image_builder.boot.firmware import FirmwareKind
@@ -111,6 +111,5 @@ def test_boots(boot: Boot, image: Path, tmp_path: Path) -> None:
 
 def machines_left() -> list[str]:
     """Programs of QEMU that this process has started and that are still there."""
-    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    names = [Path(f"/proc/{pid}/comm").read_text() for task in children for pid in task.read_text().split()]
+    names = [Path(f"/proc/{pid}/comm").read_text() for pid in children()]
     return [name for name in names if name.startswith("qemu")]

@@ -12,6 +12,8 @@ from seen_rebuild import EVIL, Seen
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
 
 from image_builder.archive.database.open import open_database
 from image_builder.archive.database.store import Database
@@ -99,7 +101,10 @@ def test_search_finds_what_the_server_finds(browser: Chrome, top: str, view: Dat
         assert [one.text for one in shown] == [plain(one.source) for one in found]
         said = browser.find_element(By.ID, "said").text
         assert said == (f"{len(found)} found" if question else "")
-    browser.find_element(By.ID, "question").send_keys("hello" + Keys.ENTER)
+    (field := browser.find_element(By.ID, "question")).send_keys("hello" + Keys.ENTER)
+    WebDriverWait(browser, 60).until(
+        staleness_of(field)
+    )  # the form asks for a page, which has the answer from the start
     browser.find_element(By.LINK_TEXT, "hello").click()
     assert browser.title == "hello"
     assert complaints(browser) == []

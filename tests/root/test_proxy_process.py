@@ -21,6 +21,7 @@ import local_archive
 import pytest
 from fault_origin import Origin, fault_origin
 from frozen_archive import NOW, Frozen, frozen_archive
+from processes import children
 
 from image_builder.errors import SurroundingsError
 from proxy.process import Running, start
@@ -55,13 +56,6 @@ def get(port: int, url: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
     finally:
         connection.close()
-
-
-def children(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(word) for word in (task / "children").read_text().split()]
-    return found
 
 
 def gone(pids: list[int], within_s: float = 60.0) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 import local_archive
 import pytest
+from processes import children
 from small_apt import Apt
 
 from image_builder.lock import Lock
@@ -98,8 +99,7 @@ class Server:
         """Of all its processes."""
         found = [self.child.pid]
         for pid in found:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                found += [int(word) for word in (task / "children").read_text().split()]
+            found += children(pid)
         return found
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
