@@ -75,8 +75,8 @@ class _Sides:
         download(cacher)  # fills its cache, if it is not yet
         runs: dict[str, list[Cost]] = {what: [] for what in (DIRECT, COLD, STORED, CACHED)}
         # In turns, so that what else happens on the machine happens to all, and each of the two that are compared to a
-        # hundredth as often before the other as after it. The caches stay until the end: ext4 looks past every inode
-        # that was deleted a moment ago, at the expense of whoever makes files next.
+        # hundredth as often before the other as after it. The caches stay until the end, as do the names of what was
+        # downloaded: whoever makes files pays for those that were deleted a moment ago.
         for number in range(rounds):
             cache = self._new_cache()
             ways = {
@@ -87,6 +87,7 @@ class _Sides:
             }
             for what in (DIRECT, COLD, STORED, CACHED) if number % 2 else (COLD, CACHED, STORED, DIRECT):
                 runs[what].append(ways[what]())
+                self._apt.forget()
         costs = {what: _median(found) for what, found in runs.items()}
         direct, cold, stored, cached = costs.values()
         return [
