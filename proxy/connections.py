@@ -7,17 +7,21 @@ import os
 import re
 import ssl
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from image_builder.errors import SurroundingsError
+from proxy import plain
 from proxy.client import Connection, SecureConnection
 from proxy.upstream import Route, authorization, route, shown
 
 TIMEOUT_S = 30.0  # without a byte, and for a connection to be made
 
 _idle: dict[Route, list[http.client.HTTPConnection]] = {}
+_ways: dict[tuple[str, str], Route] = {}  # of addresses that were asked: scheme, host with port
 _lock = threading.Lock()
 
 
@@ -43,8 +47,7 @@ class Exchange:
             self._connection.close()
             return
         self.answer.close()  # else the connection believes that it is still being read
-        with _lock:
-            _idle.setdefault(self._way, []).append(self._connection)
+        _keep(self._way, self._connection)
 
 
 def ask(url: str, headers: dict[str, str]) -> Exchange:
@@ -52,7 +55,9 @@ def ask(url: str, headers: dict[str, str]) -> Exchange:
 
     Raises OSError, http.client.HTTPException; ConfigError; SurroundingsError where no further try can help.
     """
-    way, target, headers = _request(url, headers)
+    way, parts = route(url), urlsplit(url)
+    _ways[parts.scheme, parts.netloc] = way
+    target, headers = _request(url, parts, way, headers)
     while True:
         kept = _kept(way, TIMEOUT_S)
         connection = kept or _connect(way, url)
@@ -63,17 +68,37 @@ def ask(url: str, headers: dict[str, str]) -> Exchange:
                 raise  # one that was kept may have been closed by the server meanwhile: go on with the next
 
 
-def ask_at_once(url: str, headers: dict[str, str], timeout_s: float) -> Exchange | None:
-    """The same over an open connection alone; None: there is none. timeout_s: without a byte. Raises like ask()."""
-    way, target, headers = _request(url, headers)
-    kept = _kept(way, timeout_s)
-    return _asked(way, kept, target, headers) if kept else None
+def at_once(
+    url: str, headers: dict[str, str], size_bytes: int, within_s: float, write: Callable[[bytes], object]
+) -> bool:
+    """Hand a file of this size to write: over a connection that is open, by a plain answer, in this time.
 
-
-def _request(url: str, headers: dict[str, str]) -> tuple[Route, str, dict[str, str]]:
-    """How to get there, what stands behind GET, and all headers."""
-    way = route(url)
+    False: there is no such connection, another answer, or not all of it came. Raises OSError, ConfigError, and what
+    write raises.
+    """
+    until = time.monotonic() + within_s
     parts = urlsplit(url)
+    way = _ways.get((parts.scheme, parts.netloc))  # to find the way is a third of what asking costs
+    kept = _kept(way, within_s) if way else None
+    if way is None or kept is None or kept.sock is None:
+        return False
+    target, headers = _request(url, parts, way, {"Host": parts.netloc, **headers})
+    whole = False
+    try:
+        plain.ask(kept.sock, target, headers)
+        whole = plain.answer(kept.sock, size_bytes, until, write)
+    except plain.UnusualError:
+        return False
+    finally:
+        if whole:
+            _keep(way, kept)
+        else:
+            kept.close()
+    return whole
+
+
+def _request(url: str, parts: SplitResult, way: Route, headers: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """What stands behind GET, and all headers."""
     # What is in sources.list and in indices may hold signs that must not stand in a request.
     target = quote(parts.path or "/", safe="/%:;,+~!$&'()*=@[]") + (f"?{parts.query}" if parts.query else "")
     headers = {"User-Agent": "image-builder", "Accept-Encoding": "identity", **headers}
@@ -84,7 +109,7 @@ def _request(url: str, headers: dict[str, str]) -> tuple[Route, str, dict[str, s
         if way.proxy.authorization:
             headers["Proxy-Authorization"] = way.proxy.authorization
         headers["Host"] = parts.netloc
-    return way, target, headers
+    return target, headers
 
 
 def _kept(way: Route, timeout_s: float) -> http.client.HTTPConnection | None:
@@ -93,6 +118,11 @@ def _kept(way: Route, timeout_s: float) -> http.client.HTTPConnection | None:
     if connection is not None and connection.sock is not None:
         connection.sock.settimeout(timeout_s)
     return connection
+
+
+def _keep(way: Route, connection: http.client.HTTPConnection) -> None:
+    with _lock:
+        _idle.setdefault(way, []).append(connection)
 
 
 def _asked(way: Route, connection: http.client.HTTPConnection, target: str, headers: dict[str, str]) -> Exchange:
@@ -109,6 +139,7 @@ def close_idle() -> None:
     with _lock:
         connections = [one for idle in _idle.values() for one in idle]
         _idle.clear()
+        _ways.clear()
     for connection in connections:
         with suppress(OSError):
             connection.close()

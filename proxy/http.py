@@ -12,8 +12,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from image_builder.errors import PipelineError, SurroundingsError
-from proxy.connections import Exchange, ask, ask_at_once, close_idle, refused_by_proxy
+from image_builder.errors import ConfigError, PipelineError, SurroundingsError
+from proxy import connections
+from proxy.connections import Exchange, ask, close_idle, refused_by_proxy
 from proxy.upstream import Settings, configure, route, shown
 
 __all__ = ["NotThereError", "Settings", "Write", "at_once", "beginning", "close_idle", "configure", "stream"]
@@ -23,6 +24,7 @@ PAUSE_S = 1.0  # before the second try; before each further one twice as long
 LONGEST_PAUSE_S = 120.0  # a server that asks for a longer one is not waited for
 CHUNK_BYTES = 1 << 18
 REDIRECTS = 5
+CACHES = {"Cache-Control": "max-age=0"}  # on the way ask whether what they have is what there is
 SLOW_BYTES, SLOW_S = 16 << 10, 60.0  # less than so much in so long is as good as nothing
 
 Write = Callable[[bytes], object]
@@ -84,33 +86,16 @@ def stream(
     ) from problem
 
 
-def at_once(url: str, size_bytes: int, within_s: float) -> bytes:
-    """A file of this size over a connection that is open already; its beginning, if more does not come in this time.
+def at_once(url: str, size_bytes: int, within_s: float, write: Write) -> bool:
+    """Hand a file of this size to write, over a connection that is open already; whether all of it came in this time.
 
-    Nothing where there is no connection, a redirect, or trouble of any kind: stream() has to be asked then, which is
-    patient and says what is wrong. The caller checks the bytes.
+    What did not come is left to stream(), which is patient and says what is wrong: where there is no connection, a
+    redirect, or trouble of any kind. The caller checks the bytes.
     """
-    until, data = time.monotonic() + within_s, b""
     try:
-        exchange = ask_at_once(url, {"Cache-Control": "max-age=0"}, within_s)
-        if exchange is None or exchange.answer.status != 200:
-            if exchange is not None:
-                exchange.end()
-            return b""
-        answer = exchange.answer
-        try:
-            while len(data) < size_bytes and time.monotonic() < until:
-                if not (more := answer.read1(size_bytes - len(data))):
-                    return b""
-                data += more
-            whole = len(data) == size_bytes and not answer.read1(1)
-            return data if whole or len(data) < size_bytes else b""
-        finally:
-            exchange.end()
-    except TimeoutError:
-        return data
-    except (OSError, http.client.HTTPException, PipelineError):
-        return b""
+        return connections.at_once(url, CACHES, size_bytes, within_s, write)
+    except (OSError, ConfigError):
+        return False
 
 
 def beginning(url: str, size_bytes: int) -> bytes:
@@ -174,7 +159,7 @@ def _follow(url: str, headers: dict[str, str]) -> Exchange:
     """The answer at the end of the redirects. Each address is asked with its own login, so none goes elsewhere."""
     at = url
     for _ in range(REDIRECTS):
-        exchange = ask(at, {"Cache-Control": "max-age=0", **headers})
+        exchange = ask(at, {**CACHES, **headers})
         answer = exchange.answer
         if answer.status == 407 and (way := route(at)).proxy:
             exchange.end()

@@ -30,6 +30,19 @@ def send(connection: socket.socket, data: bytes, *, more: bool = False) -> None:
         raise GoneError(str(e)) from e
 
 
+def send_both(connection: socket.socket, head: bytes, body: bytes) -> None:
+    """The same for two, without making one of them: a body may be large. Raises GoneError."""
+    try:
+        sent = connection.sendmsg((head, body), (), socket.MSG_NOSIGNAL)
+        if sent < len(head):
+            connection.sendall(head[sent:], socket.MSG_NOSIGNAL)
+            sent = len(head)
+        if sent < len(head) + len(body):
+            connection.sendall(memoryview(body)[sent - len(head) :], socket.MSG_NOSIGNAL)
+    except OSError as e:
+        raise GoneError(str(e)) from e
+
+
 def send_file(connection: socket.socket, descriptor: int, start: int, end: int) -> int:
     """The bytes from start up to end; returns end. Raises GoneError; EOFError for a file that is shorter."""
     while start < end:

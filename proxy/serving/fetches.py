@@ -42,13 +42,13 @@ class Fetches:
     def get(self, entry: Entry, *, here: bool = False) -> Fetch | None:
         """The fetch of this file, begun if it is not under way; None: it is in the store.
 
-        here: this thread has nothing else to do.
+        here: this thread has nothing else to do, and has just seen that the file is not in the store.
         """
         with self._lock:
             running = self._running.get(entry.sha256)
             if running is not None:
                 return running
-            if self._store.has(entry.sha256, entry.size_bytes):
+            if not here and self._store.has(entry.sha256, entry.size_bytes):
                 return None
             fetch = Fetch(entry, hold=entry.sha256 in self._spoiled)
             self._running[entry.sha256] = fetch
@@ -114,10 +114,9 @@ class Fetches:
             return False
         try:
             fresh = not part.got and not self._store.has(entry.sha256, size)
-            if fresh and (data := http.at_once(url, size, AT_ONCE_S)):
+            if fresh:
                 part.gather()
-                part.write(data)
-                if part.right():
+                if http.at_once(url, size, AT_ONCE_S, part.write) and part.right():
                     self._came(fetch, part, _named(url))
                     return True
                 if part.got < size:  # too slow; what there is of it is not asked for again

@@ -262,7 +262,7 @@ class Connection:
         """A file that is in memory and right, sent with its head at once."""
         part = self._part(request, entry, len(data))
         body = b"" if part.empty else data[part.start : part.end]
-        bodies.send(self._connection, part.head + body)
+        bodies.send_both(self._connection, part.head, body)
         return Line("-", "-", part.status, entry.sha256, source, len(body))
 
     def _stored(self, request: Request, entry: Entry, opened: Opened, source: str) -> tuple[Line, bool]:

@@ -41,7 +41,7 @@ class Part:
         self._file: io.FileIO | None = None
         self._hash = hashlib.sha256()
         self.got = 0
-        self.gathered: bytes | None = None  # what came and is not written yet: of a small file, see gather()
+        self._pieces: list[bytes] | None = None  # what came and is not written yet: of a small file, see gather()
         with suppress(FileNotFoundError), part.open("rb") as earlier:
             while chunk := earlier.read(1 << 20):
                 self._hash.update(chunk)
@@ -61,16 +61,23 @@ class Part:
                 where=self.sha256,
                 hint=HINT,
             )
-        if self.gathered is None:
+        if self._pieces is None:
             self._write(data)
         else:
-            self.gathered += data
+            self._pieces.append(data)
         self._hash.update(data)
         self.got += len(data)
 
     def gather(self) -> None:
         """Keep what comes until write_back(): nobody reads a small file along, and who waits needs no disk for it."""
-        self.gathered = b""
+        self._pieces = []
+
+    @property
+    def gathered(self) -> bytes | None:
+        """What came since gather(); None if everything was written."""
+        if self._pieces is not None and len(self._pieces) != 1:
+            self._pieces = [b"".join(self._pieces)]
+        return None if self._pieces is None else self._pieces[0]
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -83,7 +90,7 @@ class Part:
 
     def restart(self) -> None:
         """Forget what came. Readers of the old bytes keep them."""
-        self.gathered = None if self.gathered is None else b""
+        self._pieces = None if self._pieces is None else []
         self._shut()
         self.path.unlink(missing_ok=True)
         self._hash, self.got = hashlib.sha256(), 0
@@ -106,8 +113,8 @@ class Part:
 
     def write_back(self) -> None:
         """Write what was gathered: from now on others read it along. Raises DiskError."""
-        if self.gathered is not None:
-            data, self.gathered = self.gathered, None
+        data, self._pieces = self.gathered, None
+        if data:
             self._write(data)
 
     def begin_sync(self) -> None:

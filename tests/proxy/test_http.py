@@ -79,7 +79,10 @@ def server() -> Iterator[Server]:
 
 
 def at_once(server: Server, size_bytes: int) -> bytes:
-    return reader.at_once(f"{server.url}/a", size_bytes, 5.0)
+    chunks: list[bytes] = []
+    whole = reader.at_once(f"{server.url}/a", size_bytes, 5.0, chunks.append)
+    assert whole == (len(b"".join(chunks)) == size_bytes)
+    return b"".join(chunks) if whole else b""
 
 
 def read(url: str, max_bytes: int = 1 << 20) -> bytes:
