@@ -27,7 +27,7 @@ class UnusualError(Exception):
 def ask(sock: socket.socket, target: str, headers: dict[str, str]) -> None:
     """Send the request. target, headers: as they stand in it. Raises OSError, UnusualError."""
     lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    if not all(line.isprintable() and line.isascii() for line in lines):
+    if " " in target or not all(line.isprintable() and line.isascii() for line in lines):
         raise UnusualError
     sock.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
 

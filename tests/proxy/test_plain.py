@@ -44,7 +44,8 @@ def test_the_request(pair: tuple[socket.socket, socket.socket]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "value"), [("/a\r\nX: y", "b"), ("/a", "b\r\nX: y"), ("/a", "b\n"), ("/ä", "b"), ("/a", "\x00")]
+    ("target", "value"),
+    [("/a\r\nX: y", "b"), ("/a", "b\r\nX: y"), ("/a", "b\n"), ("/ä", "b"), ("/a", "\x00"), ("/a b", "c")],
 )
 def test_a_request_that_would_be_another(target: str, value: str, pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
