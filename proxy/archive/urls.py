@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -113,6 +114,7 @@ def quoted(path: str) -> str:
     return quote(path, safe="/~+:@!$&'()*,;=")
 
 
+@lru_cache(maxsize=64)
 def _host(scheme: str, host: str, port: int | None) -> str | None:
     name, colon, digits = host.lower().rpartition(":")
     if not colon or host.endswith("]"):

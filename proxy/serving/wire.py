@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
+from types import MappingProxyType
 
 HEAD_MAX_BYTES = 16 << 10
 _TARGET = re.compile(rb"(?:(?P<scheme>https?)://(?P<authority>[^/?#\s@]+))?(?P<path>/[!-~]*)", re.IGNORECASE)
@@ -56,14 +57,14 @@ def parse(head: bytes) -> Request:
     >>> parse(b"GET http://deb.debian.org/debian/ HTTP/1.1\\r\\nHost: deb.debian.org\\r\\n\\r\\n").url
     'http://deb.debian.org/debian/'
     """
-    first, *lines = head[:-4].split(b"\r\n")
+    first, _, rest = head[:-4].partition(b"\r\n")
     words = first.split(b" ")
     if len(words) != 3 or words[2] != b"HTTP/1.1" or not words[0].isalpha():
         raise MalformedError("no HTTP/1.1 request line")
     match = _TARGET.fullmatch(words[1])
     if match is None:
         raise MalformedError("the address is neither a path nor http://")
-    headers = _headers(lines)
+    headers = _headers(rest)
     if "host" not in headers:
         raise MalformedError("no Host header")
     scheme = (match["scheme"] or b"http").decode().lower()
@@ -74,9 +75,10 @@ def parse(head: bytes) -> Request:
     return Request(words[0].decode(), scheme, host, port, match["path"].decode(), headers, absolute)
 
 
-def _headers(lines: list[bytes]) -> dict[str, str]:
+@lru_cache(maxsize=64)  # a client sends the same ones with every request
+def _headers(block: bytes) -> Mapping[str, str]:
     headers: dict[str, str] = {}
-    for line in lines:
+    for line in block.split(b"\r\n") if block else ():
         name, colon, value = line.partition(b":")
         if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise MalformedError("a header that is none")
@@ -86,9 +88,10 @@ def _headers(lines: list[bytes]) -> dict[str, str]:
         if key in _BODY_HEADERS and (key != "content-length" or value.strip() != b"0"):
             raise MalformedError(f"the header {key}: a request with a body")
         headers[key] = value.strip().decode("latin-1")
-    return headers
+    return MappingProxyType(headers)
 
 
+@lru_cache(maxsize=64)
 def authority(text: str, scheme: str) -> tuple[str, int]:
     """(host in lower case, port) of "host" or "host:port". Raises MalformedError."""
     match = _AUTHORITY.fullmatch(text)
