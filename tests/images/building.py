@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from image_builder.layers import Store
+from image_builder.lock import Lock
 
 TOP = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("image-builder")
@@ -113,6 +115,18 @@ def copy_without_layers(store: Path, target: Path) -> None:
         for path in (*tools, source.downloads()):
             place = target / path.relative_to(store)
             subprocess.run(["cp", "-a", "--link", path, place.parent], check=True)
+
+
+def copy_releases(project: Project, target: Path) -> None:
+    """The InRelease files of a project's lock into an empty store. The archive may have replaced them since the lock
+    was made, and the snapshot services that keep them are out of a test's reach."""
+    file = project.folder / "image-builder.lock"
+    lock = Lock.parse(file.read_text(), where=file)
+    with Store(project.store) as source, Store(target) as empty:
+        place = empty.downloads() / "sha256"
+        place.mkdir(parents=True, exist_ok=True)
+        for pin in (*lock.archives, *lock.tool_archives):
+            shutil.copy2(source.downloads() / "sha256" / pin.inrelease_sha256, place)
 
 
 def built(record: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from building import Project, copy_without_layers
+from building import Project, copy_releases, copy_without_layers
 from killing import PHASES, SIGNALS, TARGET, Killer, adopting, durations, fill, verify
 
 pytestmark = pytest.mark.root
@@ -62,6 +62,7 @@ def round_of_kills(killer: Killer, undisturbed: Undisturbed, *, whole: bool) -> 
     project = killer.project
     if project.store.exists():
         shutil.rmtree(project.store)
+    copy_releases(undisturbed.project, project.store)
     for by in SIGNALS:
         killer.kill("tool root", by)
     if not whole:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from building import Project, copy_without_layers
+from building import Project, copy_releases, copy_without_layers
 
 pytestmark = pytest.mark.root
 Make = Callable[[], Project]
@@ -20,11 +20,13 @@ find chroot -type f | LC_ALL=C sort | xargs -d '\n' sha256sum >livecd.$PROJECT.b
 
 
 def machine(project: Project, name: str, *, empty: bool) -> Project:
-    """A copy of the project, and a store of its own: empty, or with the tools and the packages of the first."""
+    """A copy of the project, and a store of its own: with the tools and the packages of the first, or without."""
     top = project.folder.with_name(f"{project.folder.name}-{name}")
     shutil.copytree(project.folder, top, ignore=shutil.ignore_patterns("builds"))
     made = Project(top, project.store.with_name(f"{top.name}-store"))
-    if not empty:
+    if empty:
+        copy_releases(project, made.store)
+    else:
         copy_without_layers(project.store, made.store)
     return made
 
