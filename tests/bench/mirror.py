@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.client
 import os
 import shutil
 import signal
@@ -15,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from image_builder.errors import PipelineError, SurroundingsError
 from image_builder.lock import ArchivePin
@@ -147,6 +150,28 @@ def _daemon(words: Sequence[str], port: int) -> Iterator[int]:
                 process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+class Reader:
+    """Reads files one after the other over one connection, and hashes them, as apt does."""
+
+    def __init__(self, address: str, uri: str) -> None:
+        """address: of the server, which is a proxy where the archive is another's. uri: the archive's."""
+        server, archive = urlsplit(address), urlsplit(uri)
+        self._connection = http.client.HTTPConnection(server.netloc, timeout=30)
+        self._uri, self._host = archive.path if server.netloc == archive.netloc else uri, archive.netloc
+
+    def wait_s(self, path: str) -> float:
+        """From the request to the last byte."""
+        began = time.perf_counter()
+        self._connection.request("GET", f"{self._uri}/{path}", headers={"Host": self._host})
+        answer, digest = self._connection.getresponse(), hashlib.sha256()
+        while piece := answer.read(64 << 10):
+            digest.update(piece)
+        return time.perf_counter() - began
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class Apt:
