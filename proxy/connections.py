@@ -79,11 +79,12 @@ def at_once(
     until = time.monotonic() + within_s
     parts = urlsplit(url)
     way = _ways.get((parts.scheme, parts.netloc))  # to find the way is a third of what asking costs
-    kept = _kept(way, within_s) if way else None
-    if way is None or kept is None or kept.sock is None:
+    if way is None:
         return False
     target, headers = _request(url, parts, way, {"Host": parts.netloc, **headers})
-    whole = False
+    kept, whole = _kept(way, within_s), False
+    if kept is None or kept.sock is None:
+        return False
     try:
         plain.ask(kept.sock, target, headers)
         whole = plain.answer(kept.sock, size_bytes, until, write)

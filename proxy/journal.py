@@ -111,14 +111,19 @@ def summarise(lines: Iterable[str]) -> Counters:
 
 
 class Journal:
-    """Appends lines to a file, for several threads and processes: each line is one write."""
+    """Appends lines to a file, for several threads and processes: none is written in two parts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     def write(self, line: Line) -> None:
-        os.write(self._file, line.text(datetime.now(UTC)).encode())
+        self.write_all([(datetime.now(UTC), line)])
+
+    def write_all(self, lines: Iterable[tuple[datetime, Line]]) -> None:
+        """Each with when it was over."""
+        if text := "".join(line.text(at) for at, line in lines):
+            os.write(self._file, text.encode())
 
     def close(self) -> None:
         os.close(self._file)

@@ -67,6 +67,7 @@ class FrozenSet:
         self._known: dict[tuple[Listed, ...], Table] = {}  # the same, by what the Release calls them
         self._layouts: dict[int, Layout] = {}
         self._lists: dict[int, list[tuple[Listed, ...]]] = {}
+        self._wanted: dict[int, list[tuple[Table, Listed]]] = {}
         self._names: dict[int, set[str]] = {}  # by archive: most of what is asked for is in none of them
         self._gone: set[str] = set()  # names of indices that nobody has any more
         try:
@@ -95,6 +96,7 @@ class FrozenSet:
                 one.close()
             self._tables.clear()
             self._known.clear()
+            self._wanted.clear()
             self._database.close()
 
     # -- asking
@@ -169,23 +171,35 @@ class FrozenSet:
         return None if split else self._from_indices(archive, path)
 
     def _from_indices(self, archive: int, path: str) -> Entry | Refusal | None:
+        found: dict[str, tuple[int | None, Listed]] = {}
+        for table, listed in self._pinned(archive):
+            if hit := table.get(path):
+                found.setdefault(hit[0], (hit[1], listed))
+        if len(found) > 1:
+            return Refusal(404, "two frozen indices name it with different hashes")
+        for sha256, (size, listed) in (found or self._from_others(archive, path)).items():
+            kind: Kind = {"packages": "package", "sources": "source"}.get(kind_of(listed.name) or "", "file")  # type: ignore[assignment]
+            return self._entry(archive, path, sha256, size, kind, listed.top, immutable=kind != "file")
+        return None
+
+    def _pinned(self, archive: int) -> list[tuple[Table, Listed]]:
+        """The indices of what was pinned. Raises PipelineError while one of them is lacking."""
+        if (kept := self._wanted.get(archive)) is None:
+            wanted = [variants for variants in self.lists(archive) if variants[0].wanted]
+            kept = [(table, variants[0]) for variants in wanted if (table := self._table(variants))]
+            self._wanted[archive] = kept
+        return kept
+
+    def _from_others(self, archive: int, path: str) -> dict[str, tuple[int | None, Listed]]:
+        """The first index that names it: to see whether others agree, they would have to be fetched."""
         known = self.lists(archive)
         layout = self._layouts.get(archive) or self._layouts.setdefault(archive, Layout.of(known))
-        for wanted in (True, False):
-            found: dict[str, tuple[int | None, Listed]] = {}
-            for variants in known:
-                if variants[0].wanted is not wanted or not (wanted or may_name(variants[0], path, layout)):
-                    continue
-                if (names := self._table(variants)) and (hit := names.get(path)):
-                    found.setdefault(hit[0], (hit[1], variants[0]))
-                    if not wanted:
-                        break  # to see whether others agree, they would have to be fetched
-            if len(found) > 1:
-                return Refusal(404, "two frozen indices name it with different hashes")
-            for sha256, (size, listed) in found.items():
-                kind: Kind = {"packages": "package", "sources": "source"}.get(kind_of(listed.name) or "", "file")  # type: ignore[assignment]
-                return self._entry(archive, path, sha256, size, kind, listed.top, immutable=kind != "file")
-        return None
+        for variants in known:
+            if variants[0].wanted or not may_name(variants[0], path, layout):
+                continue
+            if (names := self._table(variants)) and (hit := names.get(path)):
+                return {hit[0]: (hit[1], variants[0])}
+        return {}
 
     def _entry(
         self, archive: int, path: str, sha256: str, size: int | None, kind: Kind, top: str, *, immutable: bool

@@ -39,17 +39,15 @@ class Fetches:
         self._fresh: dict[str, str] = {}  # fetched ahead of its turn, so that nobody was told yet: hash -> from where
         self._lock = threading.Lock()
 
-    def get(self, entry: Entry, *, here: bool = False) -> Fetch | None:
-        """The fetch of this file, begun if it is not under way; None: it is in the store.
+    def get(self, entry: Entry, *, here: bool = False) -> Fetch:
+        """The fetch of this file, begun if it is not under way; for who has seen that the file is not in the store.
 
-        here: this thread has nothing else to do, and has just seen that the file is not in the store.
+        here: this thread has nothing else to do.
         """
         with self._lock:
             running = self._running.get(entry.sha256)
             if running is not None:
                 return running
-            if not here and self._store.has(entry.sha256, entry.size_bytes):
-                return None
             fetch = Fetch(entry, hold=entry.sha256 in self._spoiled)
             self._running[entry.sha256] = fetch
         if not (here and self._fetch_here(fetch)):
@@ -62,9 +60,9 @@ class Fetches:
 
     def bring(self, entry: Entry, timeout_s: float = 600.0) -> bool:
         """Wait until a file is in the store; False: nobody has it. Raises SurroundingsError."""
-        fetch = self.get(entry)
-        if fetch is None:
+        if self._store.has(entry.sha256, entry.size_bytes):
             return True
+        fetch = self.get(entry)
         fetch.needed = True
         self._settling.hurry()
         if not fetch.over.wait(timeout_s):
@@ -113,8 +111,7 @@ class Fetches:
         if part is None:
             return False
         try:
-            fresh = not part.got and not self._store.has(entry.sha256, size)
-            if fresh:
+            if not part.got and not self._store.has(entry.sha256, size):
                 part.gather()
                 if http.at_once(url, size, AT_ONCE_S, part.write) and part.right():
                     self._came(fetch, part, _named(url))

@@ -6,7 +6,7 @@ import ctypes
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
@@ -15,6 +15,10 @@ BACKLOG = 256
 # the window waits for a larger one; a client like apt, which has sent its requests ahead, speaks of that only when its
 # delayed acknowledgement is due, 40 ms later. As over Ethernet, where there is no such wait:
 SEGMENT_BYTES = 1440
+# What is sent and not taken yet. Left to the kernel it begins with 16 kB, and whoever sends is woken for each little
+# that a client has taken; this is what the kernel would come to by itself, by net.ipv4.tcp_wmem.
+UNTAKEN_BYTES = 4 << 20
+SO_SNDBUFFORCE = 32  # of asm-generic/socket.h; the plain SO_SNDBUF goes only up to net.core.wmem_max, which is less
 
 
 def listening(addresses: list[str], namespace: Path | None = None) -> list[socket.socket]:
@@ -36,7 +40,10 @@ def _listening(address: str) -> socket.socket:
     host = host.strip("[]")
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Whoever is accepted has these too.
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_BYTES)
+    with suppress(PermissionError):  # without root the kernel decides
+        made.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, UNTAKEN_BYTES // 2)  # it takes it twice
     made.bind((host, int(port)))
     made.listen(BACKLOG)
     return made

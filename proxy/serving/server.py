@@ -12,6 +12,8 @@ import time
 from collections import deque
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from proxy.archive.frozen import Entry, Refusal
 from proxy.journal import Journal, Line
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 IDLE_S = 120.0  # a connection without a request, or a client that takes nothing
 FIRST_BYTE_S = 25.0  # apt gives up after 30 without a byte, and says less than we do
 NEXT_BYTE_S = 60.0
+LINES = 5  # of the journal, written at once at most
 LOOK_AHEAD = 10  # requests of one connection that are looked at before it is their turn: what they need is fetched
 CONNECTIONS = 256
 ACCEPT_AGAIN_S = 0.1
@@ -66,10 +69,10 @@ class _Turn:
     request: Request | None  # None: not one to be answered here
     answer: Answer | None
     problem: str = ""
+    ready: _Ready | None = None  # a file of the store, looked up before its turn
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """An answer with a file, or a part of it."""
 
     head: bytes
@@ -77,6 +80,13 @@ class _Part:
     start: int
     end: int
     empty: bool  # nothing follows the head
+
+
+class _Ready(NamedTuple):
+    """A file of the store, open, and what is sent of it."""
+
+    opened: Opened
+    part: _Part
 
 
 def listen(service: Service, server: socket.socket, others: Others | None) -> None:
@@ -115,38 +125,53 @@ class Connection:
         self._service, self._connection, self._others = service, connection, others
         self._data = bytearray()
         self._line: deque[_Turn] = deque()
+        self._done: list[tuple[datetime, Line]] = []  # not in the journal yet
         bodies.set_timeout(connection, IDLE_S)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def run(self) -> None:
         """Until the client ends, or something makes it impossible to go on."""
+        try:
+            self._answer_all()
+        finally:
+            self._write_journal()
+            for turn in self._line:
+                if turn.ready is not None:
+                    os.close(turn.ready.opened.descriptor)
+
+    def _answer_all(self) -> None:
         while (turn := self._next()) is not None:
             if turn.request is None or turn.answer is None:
                 self._elsewhere(turn)
                 return
             began = time.monotonic()
-            line, on = self._give(turn.request, turn.answer)
+            line, on = self._give(turn.request, turn.answer, turn.ready)
             ms = round((time.monotonic() - began) * 1000)
             line = Line(turn.request.method, turn.request.url, line.status, line.sha256, line.source,
                         line.sent_bytes, ms, line.reason)  # fmt: skip
-            self._service.journal.write(line)
+            self._done.append((datetime.now(UTC), line))
+            if len(self._done) == LINES or not (self._line and self._line[0].ready):  # what follows may take its time
+                self._write_journal()
             if not on or turn.request.headers.get("connection", "").lower() == "close":
                 return
+
+    def _write_journal(self) -> None:
+        self._service.journal.write_all(self._done)
+        self._done.clear()
 
     # -- requests
 
     def _next(self) -> _Turn | None:
+        if 0 < len(self._line) <= LOOK_AHEAD // 2 and self._line[-1].request is not None:
+            # What was sent ahead, several at a time: each by itself would find the processor's caches full of others'.
+            self._receive(socket.MSG_DONTWAIT)
+            self._take_heads()
         while not self._line:
             if self._data[:1] == TLS_HANDSHAKE:
                 return _Turn(bytes(self._data), None, None, "TLS")
             self._take_heads()
-            if self._line:
-                break
-            if not self._receive(0):
+            if not self._line and not self._receive(0):
                 return _Turn(bytes(self._data), None, None, "no whole request") if self._data else None
-        if self._line[-1].request is not None:  # more that was sent ahead
-            self._receive(socket.MSG_DONTWAIT)
-            self._take_heads()
         return self._line.popleft()
 
     def _receive(self, flags: int) -> bool:
@@ -181,9 +206,16 @@ class Connection:
                 self._data.clear()
                 return
             del self._data[:end]
-            if isinstance(answer, Entry) and self._line:  # the first one's turn is now
-                self._service.fetches.get(answer)
-            self._line.append(_Turn(head, request, answer))
+            ready = self._ahead(request, answer) if self._line else None  # the first one's turn is now
+            self._line.append(_Turn(head, request, answer, ready=ready))
+
+    def _ahead(self, request: Request, answer: Answer) -> _Ready | None:
+        """Open a file of the store, or begin its fetch."""
+        if not isinstance(answer, Entry) or self._service.fetches.under_way(answer.sha256):
+            return None
+        if (ready := self._ready(request, answer)) is None:
+            self._service.fetches.get(answer)
+        return ready
 
     def _elsewhere(self, turn: _Turn) -> None:
         """Hand the connection to mitmproxy, or refuse what is no HTTP at all."""
@@ -206,10 +238,10 @@ class Connection:
 
     # -- answers
 
-    def _give(self, request: Request, answer: Answer) -> tuple[Line, bool]:
+    def _give(self, request: Request, answer: Answer, ready: _Ready | None) -> tuple[Line, bool]:
         """Returns what happened, and whether the connection can go on."""
         if isinstance(answer, Entry):
-            return self._file(request, answer)
+            return self._file(request, answer, ready)
         return self._text(answer, head_only=request.method == "HEAD"), True
 
     def _text(self, answer: Refusal | Greeting, *, head_only: bool = False, close: bool = False) -> Line:
@@ -232,41 +264,39 @@ class Connection:
         bodies.send(self._connection, response_head(status, reason, headers) + (b"" if head_only else body))
         return Line("-", "-", status, sent_bytes=len(body), reason="" if status == 200 else reason)
 
-    def _file(self, request: Request, entry: Entry) -> tuple[Line, bool]:
-        for _ in range(3):  # a file of the store may be found damaged, or be removed by pruning, just now
-            fetch = self._service.fetches.under_way(entry.sha256)
-            if fetch is None:
-                if given := self._from_store(request, entry):
-                    return given
-                fetch = self._service.fetches.get(entry, here=not self._line)
-            if fetch is not None:
-                return self._coming(request, entry, fetch)
-        refusal = Refusal(503, "the store's file cannot be read")
-        return self._text(refusal, head_only=request.method == "HEAD"), True
+    def _file(self, request: Request, entry: Entry, ready: _Ready | None) -> tuple[Line, bool]:
+        fetch = None if ready else self._service.fetches.under_way(entry.sha256)
+        if fetch is None:
+            if ready := ready or self._ready(request, entry):
+                return self._from_store(entry, ready)
+            fetch = self._service.fetches.get(entry, here=not self._line)
+        return self._coming(request, entry, fetch)
 
-    def _from_store(self, request: Request, entry: Entry) -> tuple[Line, bool] | None:
+    def _ready(self, request: Request, entry: Entry) -> _Ready | None:
         """None: it is not there."""
         try:
             opened = self._service.stored.open(entry.sha256, entry.size_bytes)
         except OSError:
             return None
+        return _Ready(opened, self._part(request, entry, opened.size_bytes))
+
+    def _from_store(self, entry: Entry, ready: _Ready) -> tuple[Line, bool]:
+        opened, part = ready
+        source = self._service.fetches.origin(entry.sha256)
         try:
-            source = self._service.fetches.origin(entry.sha256)
             if opened.data is not None:
-                return self._small(request, entry, opened.data, source), True
-            return self._stored(request, entry, opened, source)
+                return self._small(entry, part, opened.data, source), True
+            return self._stored(entry, part, opened, source)
         finally:
             os.close(opened.descriptor)
 
-    def _small(self, request: Request, entry: Entry, data: bytes, source: str) -> Line:
+    def _small(self, entry: Entry, part: _Part, data: bytes, source: str) -> Line:
         """A file that is in memory and right, sent with its head at once."""
-        part = self._part(request, entry, len(data))
         body = b"" if part.empty else data[part.start : part.end]
         bodies.send_both(self._connection, part.head, body)
         return Line("-", "-", part.status, entry.sha256, source, len(body))
 
-    def _stored(self, request: Request, entry: Entry, opened: Opened, source: str) -> tuple[Line, bool]:
-        part = self._part(request, entry, opened.size_bytes)
+    def _stored(self, entry: Entry, part: _Part, opened: Opened, source: str) -> tuple[Line, bool]:
         sent, descriptor = part.start, opened.descriptor
         bodies.send(self._connection, part.head, more=not part.empty)
         try:
@@ -291,7 +321,8 @@ class Connection:
         except TimeoutError:
             return self._text(Refusal(503, "it is being fetched, which takes its time"), head_only=head_only), True
         if (data := fetch.data) is not None:
-            return self._small(request, entry, data, "store" if given else fetch.source), True
+            part = self._part(request, entry, len(data))
+            return self._small(entry, part, data, "store" if given else fetch.source), True
         part, descriptor = self._part(request, entry, fetch.size_bytes or 0), fetch.open()
         sent = part.start
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
 
-from proxy.serving.namespace import SEGMENT_BYTES, listening
+from proxy.serving.namespace import SEGMENT_BYTES, UNTAKEN_BYTES, listening
 
 
 def test_segments_are_those_of_ethernet_also_over_the_loopback_interface() -> None:
@@ -14,6 +15,8 @@ def test_segments_are_those_of_ethernet_also_over_the_loopback_interface() -> No
     with door, socket.create_connection(door.getsockname()) as client, door.accept()[0] as accepted:
         found = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
         assert 1000 < found <= SEGMENT_BYTES
+        if os.geteuid() == 0:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == UNTAKEN_BYTES
         payload = bytes(range(256)) * 64
         accepted.sendall(payload)
         accepted.shutdown(socket.SHUT_WR)

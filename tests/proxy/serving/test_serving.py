@@ -183,6 +183,53 @@ def test_a_file_the_disk_has_changed_is_not_given(
         assert again.get(source.address + path)[1] == files[path]
 
 
+def open_below(folder: Path) -> int:
+    """How many files of this process are open there."""
+    found = 0
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += one.readlink().is_relative_to(folder)
+    return found
+
+
+def test_what_is_sent_ahead_is_answered_in_its_order(
+    proxy: Serving, frozen: Frozen, source: Origin, files: dict[str, bytes]
+) -> None:
+    for path in (SMALL, LARGE):
+        proxy.get(source.address + path)
+    proxy.service.fetches.close()
+    host, paths = source.address.removeprefix("http://"), [SMALL, LARGE, SMALL, SMALL, NAME] * 6
+    with serving(frozen, proxy.journal.with_name("again.log")) as again:
+        heads = [f"GET {source.address}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() for path in paths]
+        got, at = again.raw(b"".join(heads)), 0
+        for path in paths:
+            at = got.index(b"\r\n\r\n", at) + 4
+            assert got[at : at + len(files[path])] == files[path]
+            at += len(files[path])
+        assert at == len(got)
+        lines = again.lines(len(paths))
+        assert [(line.url, line.source) for line in lines] == [(source.address + path, "store") for path in paths]
+    assert open_below(frozen.store.folder) == 0
+
+
+def test_who_goes_away_leaves_nothing_open(proxy: Serving, frozen: Frozen, source: Origin) -> None:
+    proxy.get(source.address + LARGE)
+    proxy.service.fetches.close()
+    host = source.address.removeprefix("http://")
+    with serving(frozen, proxy.journal.with_name("again.log")) as again:
+        with socket.create_connection(("127.0.0.1", again.port), 60) as client:
+            client.sendall(f"GET {source.address}{LARGE} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() * 8)
+            until = time.monotonic() + 60
+            while open_below(frozen.store.folder) < 2 and time.monotonic() < until:
+                time.sleep(0.001)
+            assert open_below(frozen.store.folder) > 1  # looked up before their turn
+        lines = again.lines()
+        assert lines[-1].status == 0
+        while open_below(frozen.store.folder) and time.monotonic() < until:
+            time.sleep(0.001)
+    assert open_below(frozen.store.folder) == 0
+
+
 def test_offline_only_what_is_kept(frozen: Frozen, source: Origin, files: dict[str, bytes], tmp_path: Path) -> None:
     with serving(frozen, tmp_path / "first.log") as proxy:
         proxy.get(source.address + SMALL)
