@@ -134,10 +134,10 @@ class Connection:
         try:
             self._answer_all()
         finally:
-            self._write_journal()
             for turn in self._line:
                 if turn.ready is not None:
                     os.close(turn.ready.opened.descriptor)
+            self._write_journal()  # last: the journal's disk may be full
 
     def _answer_all(self) -> None:
         while (turn := self._next()) is not None:
